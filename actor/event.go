@@ -1,0 +1,129 @@
+package actor
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// RecordVersion is the version of the record format that this code writes, and the newest that it reads.
+const RecordVersion = 1
+
+// EventType names what happened. The names are on disk: never rename one.
+type EventType string
+
+// Event types of this version.
+const (
+	RunCreated    EventType = "run_created"    // the object's first event
+	RunClaimed    EventType = "run_claimed"    // first event that a node writes for a run under a claim
+	RunStarted    EventType = "run_started"    // a run function's input is there
+	RunCompleted  EventType = "run_completed"  // the run function returned
+	RunFailed     EventType = "run_failed"     // the run function returned an error
+	RunParked     EventType = "run_parked"     // code does not match the log, or panicked
+	RunResumed    EventType = "run_resumed"    // a parked run goes on
+	HookCreated   EventType = "hook_created"   // run code made a hook
+	HookReceived  EventType = "hook_received"  // a call or send arrived
+	HookConflict  EventType = "hook_conflict"  // the hook's token is held by another run
+	CallCompleted EventType = "call_completed" // a call's reply
+	CallFailed    EventType = "call_failed"    // a call's failure
+	StepStarted   EventType = "step_started"   // a step outlasts its turn, or runs again
+	StepCompleted EventType = "step_completed" // a step's result
+	StepFailed    EventType = "step_failed"    // a step failed for good
+	StepRetrying  EventType = "step_retrying"  // an attempt failed; the next starts at Due
+	Output        EventType = "output"         // run code emitted a chunk to an output stream, or closed it
+	WaitCreated   EventType = "wait_created"   // a sleep or timeout began
+	WaitCompleted EventType = "wait_completed" // its time came
+	WaitCancelled EventType = "wait_cancelled" // it is no longer waited for
+)
+
+// Status is where a run is in its life.
+type Status string
+
+// The states of a run.
+const (
+	StatusPending   Status = "pending"   // has received sends, waits for $start
+	StatusRunning   Status = "running"   // lives
+	StatusParked    Status = "parked"    // waits for fixed code
+	StatusCompleted Status = "completed" // its run function returned
+	StatusFailed    Status = "failed"    // its run function returned an error
+)
+
+// Ended reports whether the run takes no more calls, for ever.
+func (s Status) Ended() bool { return s == StatusCompleted || s == StatusFailed }
+
+// Record is the body of one log message: the events of one turn.
+type Record struct {
+	V           int                   `json:"v"`
+	Run         string                `json:"run"`
+	Incarnation string                `json:"incarnation"` // uuid made with run_created
+	Epoch       uint64                `json:"epoch"`
+	N           uint64                `json:"n"`                // its number in the object's log, from 1
+	Inbox       uint64                `json:"inbox,omitempty"`  // position received: every send at or below it is in this log
+	Buried      []BuriedSend          `json:"buried,omitempty"` // sends up to Inbox that are not in this log, but becoming dead letters
+	Events      []Event               `json:"events"`
+	Streams     map[string]streamMark `json:"streams,omitempty"`   // how far the output streams were written
+	State       json.RawMessage       `json:"state,omitempty"`     // an object's whole state after the turn
+	IDs         []IDEntry             `json:"ids,omitempty"`       // table of call ids, in records that carry one
+	IDsUntil    int64                 `json:"idsUntil,omitempty"`  // no id of the tables before is kept longer for its call, Unix seconds
+	IDsBefore   uint64                `json:"idsBefore,omitempty"` // record with the table that IDs adds to; 0: IDs is whole
+}
+
+// BuriedSend is a send that can never be applied, and why.
+type BuriedSend struct {
+	Inbox uint64 `json:"inbox"`
+	Cause *Error `json:"cause"`
+}
+
+// Event is one thing that happened. Which fields an event type uses is in docs/format.md.
+type Event struct {
+	Type     EventType       `json:"type"`
+	At       time.Time       `json:"at"`
+	ID       string          `json:"id,omitempty"`   // of the call, hook, step or wait
+	Name     string          `json:"name,omitempty"` // of the hook or step
+	Token    string          `json:"token,omitempty"`
+	Payload  json.RawMessage `json:"payload,omitempty"`
+	Result   json.RawMessage `json:"result,omitempty"`
+	Error    *Error          `json:"error,omitempty"`
+	Hash     string          `json:"hash,omitempty"`    // of the payload as normalized, or of a step's input
+	Inbox    uint64          `json:"inbox,omitempty"`   // inbox sequence of a send
+	ReplyTo  string          `json:"replyTo,omitempty"` // where a send's outcome goes
+	Trace    []string        `json:"trace,omitempty"`
+	Attempt  int             `json:"attempt,omitempty"`
+	Due      *time.Time      `json:"due,omitempty"`
+	Node     string          `json:"node,omitempty"`
+	Epoch    uint64          `json:"epoch,omitempty"`
+	Revision uint64          `json:"revision,omitempty"` // of the claim in its bucket
+	Reason   string          `json:"reason,omitempty"`
+	End      bool            `json:"end,omitempty"` // of an output stream
+	Run      string          `json:"run,omitempty"` // who holds the token
+}
+
+// IDEntry is one call id that the object remembers.
+type IDEntry struct {
+	ID      string `json:"id"`          // hash of the call id
+	Payload string `json:"p"`           // hash of the payload
+	Seq     uint64 `json:"s,omitempty"` // record of the outcome; 0: not there yet
+	At      int64  `json:"t"`           // when it was received, Unix seconds
+	Hook    string `json:"h"`           // hook it went to
+	Until   int64  `json:"u,omitempty"` // kept at least until then, Unix seconds
+	Pending bool   `json:"-"`           // received, without outcome
+}
+
+// DecodeRecord reads a record's body. It refuses what is not a record of this or an older version.
+func DecodeRecord(body []byte) (*Record, error) {
+	var r Record
+	dec := json.NewDecoder(bytes.NewReader(body))
+	if err := dec.Decode(&r); err != nil {
+		return nil, fmt.Errorf("decode record: %w", err)
+	}
+	switch {
+	case r.V < 1:
+		return nil, fmt.Errorf("decode record: no version")
+	case r.V > RecordVersion:
+		return nil, fmt.Errorf("decode record: version %d is newer than %d: upgrade this node", r.V, RecordVersion)
+	case r.Run == "" || r.Incarnation == "":
+		return nil, fmt.Errorf("decode record: no run or incarnation")
+	}
+	return &r, nil
+}

@@ -1,0 +1,55 @@
+package actor
+
+import "encoding/json"
+
+// Future is a step that run code has started and not waited for. It is a [Waitable].
+type Future[Out any] struct{ step *stepRun }
+
+// Start starts the step and returns at once: await the future, race it against a hook or a timer, or cancel it.
+func (s *Step[In, Out]) Start(ctx Context, in In) *Future[Out] {
+	x := ctx.scope().x
+	payload, failure := encode("input of step "+s.name, in)
+	if failure != nil {
+		return &Future[Out]{&stepRun{
+			name: s.name, done: true,
+			failure: &StepError{Step: s.name, Message: failure.Message, Reason: reasonTerminal},
+		}}
+	}
+	return &Future[Out]{x.startFuture(s.name, payload, s.retry.withDefaults(), s.body)}
+}
+
+// Await parks the run until the step has its result. Errors: [*StepError] when it failed for good, [ErrCancelled] after
+// Cancel, [ErrTimeout] under [WithTimeout]: the step goes on then.
+func (f *Future[Out]) Await(ctx Context) (out Out, err error) {
+	s := ctx.scope()
+	if err := s.x.await(s, "step "+f.step.name, func() bool { return f.step.done }); err != nil {
+		return out, err
+	}
+	switch {
+	case f.step.cancelled:
+		return out, ErrCancelled
+	case f.step.failure != nil:
+		return out, f.step.failure
+	}
+	if err := json.Unmarshal(f.step.result, &out); err != nil {
+		s.x.halt(Errorf(CodePanic, "recorded result of step %s does not decode: %v", f.step.name, err))
+	}
+	return out, nil
+}
+
+// Cancel ends the step: its body's context is cancelled, and what it may still return is dropped. No effect on one that
+// has its result.
+func (f *Future[Out]) Cancel(ctx Context) {
+	x := ctx.scope().x
+	if f.step.done {
+		return
+	}
+	f.step.done, f.step.cancelled = true, true
+	x.do(Event{
+		Type: StepFailed, ID: f.step.id, Name: f.step.name, Attempt: f.step.attempt, Reason: reasonCancelled,
+		Error: &Error{Code: CodeCancelled, Message: "cancelled", Source: SourceObject},
+	})
+	x.abandonStep(f.step)
+}
+
+func (f *Future[Out]) ready(*execution) bool { return f.step.done }

@@ -1,0 +1,141 @@
+package actor
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"time"
+)
+
+// Limits of the call ids that an object remembers.
+const (
+	idsKept      = 1000           // the last ids, within idsAge
+	idsAge       = 24 * time.Hour // after that only an id whose call can still be repeated is kept
+	idsMargin    = 5 * time.Second
+	idsLimit     = 1 << 20 // all ids that must be kept; beyond it new calls get 429
+	idsEvery     = 64      // records between two tables
+	idsFullTable = 1024    // a table up to this size holds all ids, a larger one only what is new
+)
+
+// idTable is what an object knows of the calls it has received: by it a repeated call gets its first outcome.
+type idTable struct {
+	entries map[string]*IDEntry
+	order   []string // by arrival
+	fresh   map[string]*IDEntry
+	since   int // records since the last table
+}
+
+func newIDTable() *idTable {
+	return &idTable{entries: map[string]*IDEntry{}, fresh: map[string]*IDEntry{}}
+}
+
+// digest is a hash of s, short and long enough that two call ids of one object never share it.
+func digest(s []byte) string {
+	h := sha256.Sum256(s)
+	return base64.RawURLEncoding.EncodeToString(h[:12])
+}
+
+// find returns what is known of a call id.
+func (t *idTable) find(id string) *IDEntry { return t.entries[digest([]byte(id))] }
+
+// full reports whether a new id has no place: every id is still needed.
+func (t *idTable) full(now time.Time) bool {
+	t.expire(now)
+	return len(t.entries) >= idsLimit
+}
+
+// observe takes up what an event says of call ids; seq is its record.
+func (t *idTable) observe(ev *Event, seq uint64) {
+	switch ev.Type {
+	case HookReceived:
+		if ev.Hash != "" {
+			e := &IDEntry{ID: digest([]byte(ev.ID)), Payload: ev.Hash, Hook: ev.Name, At: ev.At.Unix()}
+			if ev.Due != nil {
+				e.Until = ev.Due.Add(idsMargin).Unix() + 1
+			}
+			t.put(e)
+		}
+	case CallCompleted, CallFailed:
+		if e := t.find(ev.ID); e != nil {
+			e.Seq = seq
+			t.fresh[e.ID] = e
+		}
+	default:
+	}
+}
+
+func (t *idTable) put(e *IDEntry) {
+	if t.entries[e.ID] == nil {
+		t.order = append(t.order, e.ID)
+	}
+	t.entries[e.ID], t.fresh[e.ID] = e, e
+}
+
+// expire forgets the oldest ids as far as the limits allow. A call without outcome is never forgotten.
+func (t *idTable) expire(now time.Time) {
+	unix := now.Unix()
+	for len(t.order) > 0 {
+		e := t.entries[t.order[0]]
+		old := unix-e.At > int64(idsAge/time.Second) || len(t.order) > idsKept
+		if !old || e.Until >= unix || e.Seq == 0 {
+			return
+		}
+		delete(t.entries, e.ID)
+		delete(t.fresh, e.ID)
+		t.order = t.order[1:]
+	}
+}
+
+// table returns the next record's table of ids, perhaps empty, or nil when none is due. whole reports that it needs no
+// table before it.
+func (t *idTable) table(now time.Time) (ids []IDEntry, whole bool) {
+	if t.since < idsEvery {
+		return nil, false
+	}
+	t.expire(now)
+	ids, whole = []IDEntry{}, len(t.entries) <= idsFullTable
+	for _, id := range t.order {
+		if e := t.entries[id]; whole || e.Seq == 0 || t.fresh[id] != nil {
+			ids = append(ids, *e)
+		}
+	}
+	return ids, whole
+}
+
+// written notes that a record was committed, and whether it carried a table.
+func (t *idTable) written(table bool) {
+	t.since++
+	if table {
+		t.since = 0
+		clear(t.fresh)
+	}
+}
+
+// restore takes up a table read from the log. Tables are restored oldest first.
+func (t *idTable) restore(ids []IDEntry) {
+	for i := range ids {
+		t.put(&ids[i])
+	}
+	clear(t.fresh)
+	t.since = 0
+}
+
+// olderNeeded reports whether tables before rec's hold ids that must be remembered; total is how many ids were read.
+func olderNeeded(rec *Record, total int, now time.Time) bool {
+	recent := len(rec.IDs) == 0 || now.Unix()-rec.IDs[0].At <= int64(idsAge/time.Second)
+	return rec.IDsUntil >= now.Unix() || total < idsKept && recent
+}
+
+// until is how long an id has to be kept that ids does not have: it stands in an older table.
+func (t *idTable) until(ids []IDEntry) int64 {
+	in := make(map[string]bool, len(ids))
+	for i := range ids {
+		in[ids[i].ID] = true
+	}
+	latest := int64(0)
+	for id, e := range t.entries {
+		if !in[id] {
+			latest = max(latest, e.Until)
+		}
+	}
+	return latest
+}

@@ -1,0 +1,105 @@
+package actor
+
+import (
+	"fmt"
+	"time"
+)
+
+// journal is what happened to a run, as its code sees it: first the history that is replayed, then the events of the
+// turn under construction. It is pure: it reads no clock and does no I/O.
+type journal struct {
+	run     string
+	history []pastEvent
+	next    int
+	out     []Event
+	now     time.Time // of the last event
+}
+
+// pastEvent is an event of the log with its place there.
+type pastEvent struct {
+	Event
+	seq  uint64
+	pos  int
+	late bool // a call received while the run was parked
+}
+
+func (j *journal) live() bool { return j.next == len(j.history) }
+
+// peek returns the next event of the history, or nil when the history is used up.
+func (j *journal) peek() *pastEvent {
+	if j.live() {
+		return nil
+	}
+	return &j.history[j.next]
+}
+
+// take moves past the next event of the history.
+func (j *journal) take() *Event {
+	ev := &j.history[j.next]
+	j.next++
+	j.now = ev.At
+	return &ev.Event
+}
+
+// record appends a live event, stamped so that time never goes back within a run.
+func (j *journal) record(ev Event, now time.Time) *Event {
+	if now.Before(j.now) {
+		now = j.now
+	}
+	ev.At = now
+	j.now = now
+	j.out = append(j.out, ev)
+	return &j.out[len(j.out)-1]
+}
+
+// recordFirst records events that stand before what the code has done since its history was used up, at the same time:
+// the code of a run that was parked goes on while it is loaded.
+func (j *journal) recordFirst(now time.Time, events ...Event) {
+	done := j.out
+	j.out = nil
+	for _, ev := range events {
+		j.record(ev, now)
+	}
+	if len(done) > 0 {
+		for i := range j.out {
+			j.out[i].At = done[0].At
+		}
+	}
+	j.out = append(j.out, done...)
+}
+
+// mismatch describes where replayed code leaves its log: at the next event of the history.
+func (j *journal) mismatch(found string) *ReplayError {
+	past := j.peek()
+	if past == nil {
+		past = &j.history[len(j.history)-1]
+	}
+	return &ReplayError{
+		Run: j.run, Seq: past.seq, Event: past.pos,
+		Expected: describeCommand(past.Type, past.Name, past.ID), Found: found,
+	}
+}
+
+// command is something that the code does. In replay it must be the next event of the history, which is returned;
+// live it is recorded.
+func (j *journal) command(ev Event, now time.Time, same func(logged *Event) bool) (*Event, error) {
+	past := j.peek()
+	if past == nil {
+		return j.record(ev, now), nil
+	}
+	if !same(&past.Event) {
+		return nil, j.mismatch(describeCommand(ev.Type, ev.Name, ev.ID))
+	}
+	return j.take(), nil
+}
+
+// sameCommand matches a logged event by type, name and id.
+func sameCommand(ev Event) func(*Event) bool {
+	return func(logged *Event) bool {
+		return logged.Type == ev.Type && logged.Name == ev.Name && logged.ID == ev.ID
+	}
+}
+
+func waiting(format string, args ...any) string {
+	return "code that waits for " + fmt.Sprintf(format, args...)
+}

@@ -1,0 +1,371 @@
+package actor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/google/uuid"
+)
+
+// pageLen is how many records one page of the index covers.
+const pageLen = 32
+
+// readers is how many records are read at a time.
+const readers = 16
+
+// load rebuilds the run from its log, if it is not in memory. The ids of earlier calls are read
+// when the batch has a call that may be one of them; see also commit.
+func (r *run) load(ctx context.Context, batch []item) error {
+	if r.x == nil {
+		if err := r.activate(ctx); err != nil {
+			r.unload()
+			return err
+		}
+	}
+	for _, it := range batch {
+		if it.kind == itemResume && it.seq != 0 {
+			r.takeUp(it.seq)
+		}
+		if it.kind == itemTouched {
+			if err := r.reread(ctx, it); err != nil {
+				return err
+			}
+		}
+	}
+	if err := r.redo(ctx); err != nil {
+		return err
+	}
+	if r.ids == nil && slices.ContainsFunc(batch, r.asksForIDs) {
+		return r.loadIDs(ctx)
+	}
+	return nil
+}
+
+// asksForIDs reports whether the ids of earlier calls have to be known for an item: a read of a cold object does without.
+func (r *run) asksForIDs(it item) bool {
+	if it.kind != itemCall || it.req.Header.CallID == "" {
+		return false
+	}
+	h := r.typ.hooks[it.req.Hook]
+	return h != nil && h.query == nil
+}
+
+// activate reads what the last record says is needed, and replays it.
+func (r *run) activate(ctx context.Context) error {
+	last, err := r.lastRecord(ctx)
+	if errors.Is(err, ErrNoRecord) {
+		return r.create()
+	}
+	if err != nil {
+		return err
+	}
+	if last.Epoch > r.part.claim.Epoch {
+		return r.fenced(ctx, last)
+	}
+	rec, err := DecodeRecord(last.Body)
+	if err != nil {
+		return fmt.Errorf("record %d of %s: %w: %w", last.Seq, r.addr, errUnreadable, err)
+	}
+	r.lastRec, r.index, r.status = last.Seq, last.Index, last.Status
+	r.records = rec.N
+	r.remember(rec.Streams)
+	r.burying = slices.DeleteFunc(rec.Buried, func(b BuriedSend) bool { return b.Inbox <= r.part.claim.Checkpoint.Inbox })
+	r.inboxPos, r.tableAt = rec.Inbox, last.Index.IDs
+	if rec.IDs != nil {
+		r.tableAt = last.Seq
+	}
+	r.claimed = last.Epoch == r.part.claim.Epoch
+	r.host.saw(r.part.claim.Partition, last.Seq)
+	records := []entryRecord{{last.Seq, rec}}
+	from := last.Index.Base
+	if r.typ.object == nil {
+		from = 1
+	}
+	if from != 0 {
+		if records, err = r.readFrom(ctx, from, records[0]); err != nil {
+			return err
+		}
+	}
+	return r.replay(records, rec)
+}
+
+// errUnreadable: a record of the run is of no use to this node, now and later.
+var errUnreadable = errors.New("the record cannot be read")
+
+// create makes a run that has no record yet.
+func (r *run) create() error {
+	r.lastRec, r.tableAt, r.records, r.inboxPos, r.index, r.status = 0, 0, 0, 0, Index{}, StatusPending
+	r.burying = nil
+	r.newExecution(uuid.NewString())
+	if r.typ.object != nil {
+		return r.x.load(nil)
+	}
+	return nil
+}
+
+func (r *run) newExecution(incarnation string) {
+	info := Info{RunID: r.addr.String(), Type: r.addr.Type, Key: r.addr.Key, Incarnation: incarnation}
+	r.incarnation = incarnation
+	r.streamsMu.Lock()
+	r.life = incarnation
+	r.streamsMu.Unlock()
+	r.x = newExecution(info, r.typ, r.host.now, r.host.cfg.MaxPayload, r.log)
+	r.stepCtx, r.stepEnd = context.WithCancel(r.part.ctx)
+}
+
+// replay rebuilds the execution and notes what the records leave unfinished.
+func (r *run) replay(records []entryRecord, last *Record) error {
+	r.newExecution(last.Incarnation)
+	for _, rec := range records {
+		r.observeOpen(rec.seq, rec.Events)
+	}
+	if r.typ.object != nil {
+		for name, m := range last.Streams {
+			r.x.closed[name] = m.Ending
+		}
+		if err := r.x.load(last.State); err != nil {
+			r.x.fail(fmt.Errorf("the state in record %d does not decode: %w", r.lastRec, err))
+		} else {
+			past := objectHistory(records)
+			r.x.replay(past)
+		}
+	} else {
+		r.x.replay(workflowHistory(records))
+	}
+	if at := last.Events; len(at) > 0 && r.x.journal.now.Before(at[len(at)-1].At) {
+		r.x.journal.now = at[len(at)-1].At
+	}
+	if r.x.err != nil {
+		if r.status == StatusParked {
+			r.park(r.x.err)
+		}
+		return nil
+	}
+	for _, s := range r.x.steps {
+		r.noteStep(s.id, true)
+		if !slices.Contains(r.x.started, s) {
+			r.recovered = append(r.recovered, s)
+		}
+	}
+	for _, w := range r.x.waits {
+		r.armed[w.id] = w.due.Sub(r.x.journal.now) > nearTimer
+		r.remind(w, w.due.Sub(r.host.now()))
+	}
+	return nil
+}
+
+// lastRecord returns the object's last record. What follows it and is not a record is skipped, and said so.
+func (r *run) lastRecord(ctx context.Context) (*Entry, error) {
+	last, err := r.host.cfg.Log.Last(ctx, r.addr)
+	if err != nil {
+		if errors.Is(err, ErrNoRecord) {
+			r.last = 0
+		}
+		return nil, err
+	}
+	r.last = last.Seq
+	if ok, err := r.believes(ctx, last); ok || err != nil {
+		return last, err
+	}
+	r.log.WarnContext(ctx, "foreign message in the log: skipped", "seq", last.Seq)
+	var found *Entry
+	for e, err := range r.host.cfg.Log.Scan(ctx, r.addr) {
+		if err != nil {
+			return nil, err
+		}
+		ok, err := r.believes(ctx, e)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			found = e
+		}
+	}
+	if found == nil {
+		return nil, ErrNoRecord
+	}
+	return found, nil
+}
+
+// believes reports whether e is a record of this object under an epoch that the ownership record has issued.
+// An error means that this cannot be told now: then nothing may be built on either answer.
+func (r *run) believes(ctx context.Context, e *Entry) (bool, error) {
+	if e.Foreign {
+		return false, nil
+	}
+	if e.Epoch > r.part.claim.Epoch {
+		issued, err := r.host.cfg.Confirm(ctx, r.part.claim.Partition)
+		if err != nil || e.Epoch > issued {
+			return false, err
+		}
+	}
+	rec, err := DecodeRecord(e.Body)
+	if err != nil {
+		return newer(e.Body), nil //nolint:nilerr // what does not decode is not a record
+	}
+	return rec.Run == r.addr.String(), nil
+}
+
+// fenced gives the partition up: its next owner has written under a higher epoch, which the ownership record issued.
+func (r *run) fenced(ctx context.Context, by *Entry) error {
+	r.log.WarnContext(ctx, "fenced: another node owns the partition", "epoch", r.part.claim.Epoch, "by_epoch", by.Epoch, "by_node", by.Node)
+	r.host.dropThis(r.part)
+	return Errorf(CodeUnavailable, "this node no longer owns %s", r.addr)
+}
+
+// readFrom returns the object's records from sequence from on, oldest first; last is the newest.
+func (r *run) readFrom(ctx context.Context, from uint64, last entryRecord) ([]entryRecord, error) {
+	seqs, err := r.sequences(ctx, from)
+	if err != nil {
+		return nil, err
+	}
+	records := make([]entryRecord, len(seqs), len(seqs)+1)
+	errs := make([]error, len(seqs))
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, readers)
+	for i, seq := range seqs {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			e, err := r.host.cfg.Log.Read(ctx, r.addr, seq)
+			if err != nil {
+				errs[i] = fmt.Errorf("read log of %s at seq %d: %w", r.addr, seq, err)
+				return
+			}
+			rec, err := DecodeRecord(e.Body)
+			records[i], errs[i] = entryRecord{seq, rec}, err
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return append(records, last), nil
+}
+
+// sequences returns those of the records before the last one, from from on, oldest first, by the pages of the index.
+func (r *run) sequences(ctx context.Context, from uint64) ([]uint64, error) {
+	var pages [][]uint64
+	for index := r.index; ; {
+		pages = append(pages, index.Page)
+		if index.Prev == 0 || index.Prev < from {
+			break
+		}
+		pages = append(pages, []uint64{index.Prev})
+		e, err := r.host.cfg.Log.Read(ctx, r.addr, index.Prev)
+		if err != nil {
+			return nil, fmt.Errorf("read log of %s at seq %d: %w", r.addr, index.Prev, err)
+		}
+		index = e.Index
+	}
+	slices.Reverse(pages)
+	all := slices.Concat(pages...)
+	return slices.DeleteFunc(all, func(seq uint64) bool { return seq < from }), nil
+}
+
+// nextIndex is the index of the record that follows the last one.
+func (r *run) nextIndex() Index {
+	next := Index{Page: append(slices.Clone(r.index.Page), r.lastRec), Prev: r.index.Prev, IDs: r.tableAt}
+	switch {
+	case r.lastRec == 0:
+		next.Page = nil
+	case len(next.Page) == pageLen:
+		next.Page, next.Prev = nil, r.lastRec
+	}
+	for id, seq := range r.openAt {
+		if !r.answers(id) && (next.Base == 0 || seq < next.Base) {
+			next.Base = seq
+		}
+	}
+	return next
+}
+
+// answers reports whether the turn has the outcome of a call.
+func (r *run) answers(id string) bool {
+	return slices.ContainsFunc(r.x.journal.out, func(ev Event) bool {
+		return ev.ID == id && (ev.Type == CallCompleted || ev.Type == CallFailed)
+	})
+}
+
+// observeOpen notes where calls without outcome stand.
+func (r *run) observeOpen(seq uint64, events []Event) {
+	for i := range events {
+		switch ev := &events[i]; ev.Type {
+		case RunStarted:
+			r.startedWith = ev.Payload
+		case RunCompleted, RunFailed:
+			r.ended = ev
+		case HookReceived:
+			r.openAt[ev.ID] = seq
+		case CallCompleted, CallFailed:
+			delete(r.openAt, ev.ID)
+		default:
+		}
+	}
+}
+
+// loadIDs reads the call ids that the object remembers: the last tables, and the records since.
+func (r *run) loadIDs(ctx context.Context) error {
+	ids := newIDTable()
+	var tables []entryRecord
+	since, total := uint64(1), 0
+	for at := r.tableAt; at != 0; {
+		rec, err := r.readRecord(ctx, at)
+		if err != nil {
+			return fmt.Errorf("read ids of %s at seq %d: %w", r.addr, at, err)
+		}
+		tables = append(tables, rec)
+		total += len(rec.IDs)
+		if at = rec.IDsBefore; !olderNeeded(rec.Record, total, r.host.now()) {
+			break
+		}
+	}
+	slices.Reverse(tables)
+	for _, t := range tables {
+		ids.restore(t.IDs)
+		since = t.seq
+	}
+	if r.lastRec != 0 {
+		if err := r.observeSince(ctx, ids, since); err != nil {
+			return err
+		}
+	}
+	ids.expire(r.host.now())
+	r.ids = ids
+	return nil
+}
+
+func (r *run) observeSince(ctx context.Context, ids *idTable, since uint64) error {
+	last, err := r.readRecord(ctx, r.lastRec)
+	if err != nil {
+		return err
+	}
+	records, err := r.readFrom(ctx, since, last)
+	if err != nil {
+		return err
+	}
+	for _, rec := range records {
+		for i := range rec.Events {
+			ids.observe(&rec.Events[i], rec.seq)
+		}
+		ids.since++
+	}
+	return nil
+}
+
+// newer reports whether body is a record of a newer format, which this node must not take for a foreign message.
+func newer(body []byte) bool {
+	var r struct {
+		V int `json:"v"`
+	}
+	return json.Unmarshal(body, &r) == nil && r.V > RecordVersion
+}
+
+func asReplay(err error) bool {
+	var e *ReplayError
+	return errors.As(err, &e)
+}

@@ -1,0 +1,108 @@
+package actor
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+)
+
+// load sets an object's state as the log has it; empty is the zero value.
+func (x *execution) load(state []byte) error {
+	x.encoded, x.status = state, StatusRunning // kept also when this code cannot read it
+	s, err := x.typ.object.decode(state)
+	if err == nil {
+		x.state = s
+	}
+	return err
+}
+
+// startMethod takes the oldest call and runs its method.
+func (x *execution) startMethod() {
+	c := x.take(func(*received) bool { return true })
+	x.current, x.rng, x.outputs = c, nil, nil
+	method := x.typ.hooks[c.hook]
+	x.body = newCoroutine(func() {
+		if method == nil || method.method == nil {
+			x.endMethod(nil, Errorf(CodeNotFound, "%s has no method %s", x.typ.name, c.hook))
+			return
+		}
+		result, err := method.method(x.state, &scope{x: x}, c.payload)
+		x.endMethod(result, failureOf(err))
+	})
+	x.ready = nil
+	x.step()
+}
+
+// endMethod records the call's outcome. On success the state is the new one, on failure the one before.
+func (x *execution) endMethod(result []byte, failure *Error) {
+	c := x.current
+	state := x.encoded
+	if failure == nil {
+		state, failure = encode("the state", x.state)
+	}
+	if failure == nil && len(state) > x.limit {
+		failure = Errorf(CodeTooLarge, "the state has %d bytes; at most %d are allowed", len(state), x.limit)
+	}
+	if failure == nil && len(result) > x.limit {
+		failure = Errorf(CodeTooLarge, "the result has %d bytes; at most %d are allowed", len(result), x.limit)
+	}
+	if failure != nil {
+		x.outputs = nil
+	}
+	if failure == nil {
+		x.encoded = state
+		x.flushOutputs()
+	} else if err := x.load(x.encoded); err != nil {
+		x.halt(Errorf(CodePanic, "the state before the call does not decode: %v", err))
+		return
+	}
+	x.outcome(c.id, result, failure)
+	x.current = nil
+}
+
+func failureOf(err error) *Error {
+	if err == nil {
+		return nil
+	}
+	if e := (*Error)(nil); errors.As(err, &e) {
+		return e
+	}
+	return userError(err)
+}
+
+// query answers a read from the last complete state.
+func (x *execution) query(h *hookDef, ctx ReadContext, payload []byte) (result []byte, failure *Error) {
+	defer func() {
+		if r := recover(); r != nil {
+			result, failure = nil, Errorf(CodePanic, "panic: %v", r).asObject()
+		}
+	}()
+	state := x.state
+	if !x.typ.object.plain || x.current != nil {
+		fresh, err := x.typ.object.decode(x.encoded)
+		if err != nil {
+			return nil, Errorf(CodePanic, "the state does not decode: %v", err)
+		}
+		state = fresh
+	}
+	out, err := h.query(state, ctx, payload)
+	if err == nil && len(out) > x.limit {
+		err = Errorf(CodeTooLarge, "the result has %d bytes; at most %d are allowed", len(out), x.limit)
+	}
+	return out, failureOf(err)
+}
+
+// unanswered returns the calls without outcome, oldest first.
+func (x *execution) unanswered() []*received {
+	all := make([]*received, 0, len(x.open))
+	for _, c := range x.open {
+		all = append(all, c)
+	}
+	slices.SortFunc(all, func(a, b *received) int {
+		if d := a.at.Compare(b.at); d != 0 {
+			return d
+		}
+		return cmp.Compare(a.id, b.id)
+	})
+	return all
+}

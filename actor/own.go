@@ -1,0 +1,250 @@
+package actor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Own starts to host the partitions of claims. It blocks until the tail of their logs was read: what a former owner
+// left unsettled is then being taken up, without any outside event.
+func (h *Host) Own(ctx context.Context, claims []Claim) error {
+	floors := make(map[int]uint64, len(claims))
+	added := make(map[int]*partition, len(claims))
+	for _, c := range claims {
+		floors[c.Partition] = c.Checkpoint.Floor
+		added[c.Partition] = newPartition(h, c)
+	}
+	left, err := h.unsettledRuns(ctx, claims, floors)
+	if err != nil {
+		return err
+	}
+	for addr, seq := range left {
+		added[h.cfg.Partition(addr)].unsettled[addr] = seq
+	}
+	h.mu.Lock()
+	for id, p := range added {
+		if old := h.partitions[id]; old != nil {
+			h.mu.Unlock()
+			return fmt.Errorf("own partition %d: it is owned already", id)
+		}
+		h.partitions[id] = p
+	}
+	h.mu.Unlock()
+	for addr, seq := range left {
+		if h.Hosts(addr.Type) { // the others stay unsettled, for a node that has their type
+			added[h.cfg.Partition(addr)].deliver(addr, item{kind: itemResume, seq: seq})
+		}
+	}
+	h.inbox.again()
+	h.log.InfoContext(ctx, "partitions taken", "partitions", len(claims), "unsettled_runs", len(left))
+	return nil
+}
+
+// unsettledRuns returns the runs that a former owner may have left with something to do, and since which record.
+func (h *Host) unsettledRuns(ctx context.Context, claims []Claim, floors map[int]uint64) (map[Address]uint64, error) {
+	left := map[Address]uint64{}
+	for _, c := range claims {
+		end, err := h.cfg.Log.End(ctx, c.Partition)
+		if err != nil {
+			return nil, fmt.Errorf("own partition %d: %w", c.Partition, err)
+		}
+		h.saw(c.Partition, end)
+		for _, u := range c.Checkpoint.Unsettled {
+			if addr, err := ParseAddress(u.Run); err == nil {
+				left[addr] = u.Seq
+			}
+		}
+	}
+	for e, err := range h.cfg.Log.Tail(ctx, floors) {
+		if err != nil {
+			return nil, fmt.Errorf("read the tail of the logs: %w", err)
+		}
+		if e.Foreign {
+			continue
+		}
+		_, known := left[e.Address]
+		switch {
+		case e.Unsettled && !known:
+			left[e.Address] = e.Seq
+		case !e.Unsettled && known:
+			delete(left, e.Address)
+		}
+	}
+	return left, nil
+}
+
+// Release stops taking work for the partitions and waits until their turns in flight are over, as long as ctx allows.
+// It returns what is finished then; a partition that is not in the map has an append in doubt and must not be
+// given away: its lease has to lapse.
+func (h *Host) Release(ctx context.Context, ids []int) (map[int]Checkpoint, error) {
+	finished := make(map[int]Checkpoint, len(ids))
+	var doubt error
+	for _, id := range ids {
+		p := h.owned(id)
+		if p == nil {
+			continue
+		}
+		p.mu.Lock()
+		p.releasing, p.idle = true, make(chan struct{})
+		if len(p.working) == 0 {
+			close(p.idle)
+		}
+		p.mu.Unlock()
+	}
+	for _, id := range ids {
+		p := h.owned(id)
+		if p == nil {
+			continue
+		}
+		select {
+		case <-p.idle:
+			p.mu.Lock()
+			finished[id] = p.checkpointLocked()
+			p.mu.Unlock()
+		case <-ctx.Done():
+			doubt = fmt.Errorf("release partition %d: %w", id, ctx.Err())
+		}
+	}
+	h.Drop(ids)
+	return finished, doubt
+}
+
+// Drop forgets the partitions at once: another node owns them, or will. What runs for them ends without a trace.
+func (h *Host) Drop(ids []int) {
+	for _, id := range ids {
+		h.mu.Lock()
+		p := h.partitions[id]
+		delete(h.partitions, id)
+		h.mu.Unlock()
+		if p != nil {
+			p.drop()
+		}
+	}
+}
+
+// dropThis forgets p, unless the node has claimed the partition anew meanwhile.
+func (h *Host) dropThis(p *partition) {
+	h.mu.Lock()
+	if h.partitions[p.claim.Partition] == p {
+		delete(h.partitions, p.claim.Partition)
+	}
+	h.mu.Unlock()
+	p.drop()
+}
+
+func (p *partition) drop() {
+	p.cancel()
+	p.mu.Lock()
+	var idle []*run
+	for _, r := range p.runs {
+		if _, busy := p.working[r]; !busy {
+			idle = append(idle, r)
+			p.removeLocked(r)
+		}
+	}
+	held := p.held
+	p.held = nil
+	p.mu.Unlock()
+	for _, r := range idle {
+		r.abandon()
+	}
+	for _, req := range held {
+		p.host.inbox.held.Add(-1)
+		req.fail(Errorf(CodeUnavailable, "this node no longer owns %s", req.Address))
+	}
+}
+
+// Touched tells that somebody else appended to the object's log: what is in memory is read again.
+func (h *Host) Touched(addr Address) {
+	p := h.owned(h.cfg.Partition(addr))
+	if p == nil {
+		return
+	}
+	if h.Hosts(addr.Type) {
+		p.deliver(addr, item{kind: itemTouched, seq: looksAgain})
+	}
+}
+
+// A message is seen before the stream has stored it, or has refused it: nothing new is looked for again.
+const (
+	looksAgain  = 3
+	lookAgainIn = 200 * time.Millisecond
+)
+
+// reread discards what is in memory when the log has gone on without this run. What a former owner appended late is
+// taken up like what it left behind.
+func (r *run) reread(ctx context.Context, it item) error {
+	last, err := r.host.cfg.Log.Last(ctx, r.addr)
+	if err != nil && !errors.Is(err, ErrNoRecord) {
+		return err
+	}
+	if err == nil && (last.Seq != r.last || last.Epoch < r.part.claim.Epoch && !r.claimed) {
+		r.takeUp(r.part.claim.Checkpoint.Floor + 1)
+	}
+	if err == nil && last.Seq != r.last {
+		r.unload()
+		return r.activate(ctx)
+	}
+	if it.seq > 0 {
+		r.later(lookAgainIn, item{kind: itemTouched, seq: it.seq - 1})
+	}
+	return nil
+}
+
+// takeUp has the effects of the records from since on done again: nobody knows which of them are out.
+func (r *run) takeUp(since uint64) {
+	if r.resume == 0 || since < r.resume {
+		r.resume = since
+	}
+	if r.unsettled == 0 {
+		r.unsettled = since
+	}
+	r.part.settle(r.addr, true, r.unsettled)
+}
+
+// later delivers an item to the run after d.
+func (r *run) later(d time.Duration, it item) {
+	time.AfterFunc(d, func() { r.part.deliver(r.addr, it) })
+}
+
+// sweep evicts settled objects that were idle for long, and more of them when there are too many.
+func (h *Host) sweep(ctx context.Context) error {
+	tick := time.NewTicker(min(h.cfg.Idle/4+time.Millisecond, 10*time.Second))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case now := <-tick.C:
+			over := h.resident.Load() - int64(h.cfg.MaxResident)
+			for _, p := range h.all() {
+				over -= p.evict(now, h.cfg.Idle, over)
+			}
+		}
+	}
+}
+
+// evict drops from memory what is settled, has no worker and was not used for idle; over more whatever their age.
+// It returns how many runs left.
+func (p *partition) evict(now time.Time, idle time.Duration, over int64) int64 {
+	p.mu.Lock()
+	var out []*run
+	for addr, r := range p.runs {
+		_, busy := p.working[r]
+		_, unsettled := p.unsettled[addr]
+		if busy || unsettled && r.parked == nil || len(r.mailbox) > 0 || !r.outbox.idle() || len(r.waiters) > 0 || len(r.onEnd) > 0 {
+			continue
+		}
+		if now.Sub(r.usedAt) >= idle || int64(len(out)) < over {
+			out = append(out, r)
+			p.removeLocked(r)
+		}
+	}
+	p.mu.Unlock()
+	for _, r := range out {
+		r.unload()
+	}
+	return int64(len(out))
+}

@@ -1,0 +1,44 @@
+package actor
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Names of the runtime's own hooks.
+const (
+	HookStart    = "$start"
+	HookState    = "$state"
+	HookEvents   = "$events"
+	HookDescribe = "$describe"
+	HookResume   = "$resume"
+	// TypeToken in the place of a type, with a token in the place of the key, addresses the run that holds the token.
+	TypeToken = "$token"
+	// KeyType in the place of a key addresses the type itself.
+	KeyType = "$type"
+)
+
+// DefaultTimeout is how long a call that names no timeout is tried.
+const DefaultTimeout = 30 * time.Second
+
+// Request is a call as it reaches the node that owns the object.
+type Request struct {
+	Address  Address
+	Hook     string
+	Token    string // the token it came by, if any
+	Header   CallHeader
+	Payload  []byte
+	Received time.Time
+	// Reply is called once with the outcome, from any goroutine; it must not block. Nil: nobody waits.
+	Reply func(*Outcome)
+}
+
+// Outcome is what became of a call.
+type Outcome struct {
+	Run    string
+	Seq    uint64 // log sequence that made it durable; 0 for reads
+	Node   string
+	Result json.RawMessage // JSON; null where there is none
+	Err    *Error          // nil: it succeeded
+	Next   uint64          // $events: where to go on reading; 0: that was all
+}

@@ -1,0 +1,256 @@
+package actor
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// run is one object in memory. Its mailbox belongs to the partition; everything else to its worker, a goroutine that
+// lives as long as there is something to do. An idle object costs no goroutine, save that of resident run code.
+//
+//	evicted ──deliver──▶ loading ──▶ resident ──idle and settled──▶ evicted
+//	                        ▲           │
+//	                        └─conflict──┘   (what is in memory is discarded, never patched)
+type run struct {
+	host *Host
+	part *partition
+	addr Address
+	typ  *typeDef
+	log  *slog.Logger
+
+	mailbox []item // guarded by part.mu
+
+	x           *execution        // nil: not loaded
+	status      Status            // after the last record
+	parked      *parking          // why it takes no calls; nil: it does
+	incarnation string            // of what is loaded
+	records     uint64            // in the log
+	claimed     bool              // a record under this claim is in the log, or in the turn
+	last        uint64            // sequence of the object's last message, for the next append
+	lastRec     uint64            // sequence of the last record: last, unless foreign messages followed
+	index       Index             // of the last record
+	tableAt     uint64            // record with the last table of ids; 0: none
+	openAt      map[string]uint64 // where the calls without outcome stand
+	burying     []BuriedSend      // sends up to inboxPos that are becoming dead letters
+	inboxPos    uint64            // every send up to it is in the log, or of no use
+	ids         *idTable          // nil: not loaded
+	startedWith []byte            // input of the run function; nil: not started
+	ended       *Event            // run_completed or run_failed
+	recovered   []*stepRun        // steps in the log without result, to be run again
+
+	waiters   map[string][]*waiter   // by call id
+	onEnd     []*waiter              // for the run's end
+	timers    map[string]*time.Timer // reminders of waits and retries, by id
+	firings   map[string]func(bool)  // early firings that are kept until their wait is over
+	armed     map[string]bool        // waits that a schedule keeps
+	stepCtx   context.Context        //nolint:containedctx // ends the step bodies of what is loaded
+	stepEnd   context.CancelFunc
+	bodies    map[string]*body // step bodies that run, by step id
+	outbox    outbox
+	unsettled uint64     // first record since which the run is unsettled; 0: settled
+	resume    uint64     // effects in records from here on may not be out; 0: all are
+	streamsMu sync.Mutex // guards what steps and effects share with the worker
+	streams   map[string]*sequencer
+	marks     map[string]streamMark
+	emits     map[string][]logPlace // what durable records ask for and is not stored yet
+	openSteps map[string]bool
+	life      string // incarnation
+
+	usedAt time.Time
+}
+
+// parking is why a run takes no calls.
+type parking struct{ reason, message string }
+
+func newRun(p *partition, addr Address) *run {
+	return &run{
+		host: p.host, part: p, addr: addr, typ: p.host.types.types[addr.Type],
+		log:     p.host.log.With("run", addr.String(), "partition", p.claim.Partition),
+		waiters: map[string][]*waiter{}, timers: map[string]*time.Timer{}, armed: map[string]bool{}, openAt: map[string]uint64{},
+		firings: map[string]func(bool){}, bodies: map[string]*body{}, streams: map[string]*sequencer{}, marks: map[string]streamMark{}, emits: map[string][]logPlace{}, openSteps: map[string]bool{},
+	}
+}
+
+// itemKind says what a mailbox item is.
+type itemKind int
+
+const (
+	itemCall     itemKind = iota // a call or a send
+	itemStep                     // a step attempt ended
+	itemRetry                    // a step's next attempt is due
+	itemTimer                    // a timer may be due
+	itemConflict                 // the token that a hook claimed is held by another run
+	itemSettle                   // effects are out
+	itemResume                   // take up what a former owner left
+	itemExpired                  // callers' time is up
+	itemBuried                   // a dead letter is kept
+	itemTouched                  // somebody else appended to the log
+)
+
+// item is something for a run's worker.
+type item struct {
+	kind  itemKind
+	req   *Request
+	inbox uint64             // of a send
+	done  func(applied bool) // called once: with true when the item is durable or of no use, with false when it was dropped
+	step  stepAttempt        //
+	id    string             // of the timer or step
+	event Event              // hook_conflict
+	seq   uint64             // of a record
+}
+
+// refuse drops the item: a caller is told, a send or firing is read again by whoever owns the partition next.
+func (it *item) refuse(err *Error) {
+	if it.req != nil && it.inbox == 0 {
+		it.req.fail(err)
+	}
+	it.end(false)
+}
+
+func (it *item) end(applied bool) {
+	if it.done != nil {
+		it.done(applied)
+		it.done = nil
+	}
+}
+
+// work runs turns until the mailbox is empty.
+func (r *run) work() {
+	for {
+		batch, gone := r.part.next(r, r.forgettable())
+		if gone {
+			r.abandon()
+		}
+		if batch == nil {
+			return
+		}
+		r.usedAt = time.Now()
+		if !r.turn(batch) {
+			r.backOff()
+		}
+	}
+}
+
+// forgettable reports whether nothing but its log is left of the run: then it need not stay in memory.
+func (r *run) forgettable() bool {
+	return r.x == nil || r.lastRec == 0 && len(r.x.journal.out) == 0 && len(r.waiters) == 0
+}
+
+// backOff waits before a turn that could not be committed is tried again.
+func (r *run) backOff() {
+	t := time.NewTimer(250 * time.Millisecond)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-r.part.ctx.Done():
+	}
+}
+
+// turn applies items and commits what follows from them in one record. It reports false when the log could not be
+// read or written: then calls were answered so, everything else waits in the mailbox, and nothing stays in memory.
+func (r *run) turn(batch []item) bool {
+	if _, err := r.host.trust.wait(r.part.ctx); err != nil {
+		r.postpone(batch, Errorf(CodeUnavailable, "this node no longer owns %s", r.addr), false)
+		return true
+	}
+	if err := r.load(r.part.ctx, batch); err != nil {
+		if r.part.ctx.Err() == nil {
+			r.log.Warn("load run", "err", err)
+		}
+		r.postpone(batch, asError(err, CodeUnavailable), errors.Is(err, errUnreadable))
+		return false
+	}
+	t := &turn{run: r, started: time.Now()}
+	t.complete()
+	t.recover(reads(batch))
+	for i := range batch {
+		t.apply(&batch[i])
+		if t.full() && i+1 < len(batch) {
+			r.part.putBack(r, batch[i+1:])
+			batch = batch[:i+1]
+			break
+		}
+	}
+	t.complete()
+	r.status = r.x.settledStatus()
+	return r.commit(t, batch)
+}
+
+func reads(batch []item) bool {
+	return slices.ContainsFunc(batch, func(it item) bool { return it.kind == itemCall })
+}
+
+// maxUnreadable is how many sends wait in memory for a run whose log this node cannot read.
+const maxUnreadable = 256
+
+// postpone answers the batch's calls with err and keeps the rest for later; what is in memory is discarded.
+func (r *run) postpone(batch []item, err *Error, unreadable bool) {
+	kept, sends := batch[:0:0], 0
+	for _, it := range batch {
+		switch {
+		case it.kind == itemCall && it.inbox == 0:
+			it.req.fail(err)
+		case it.kind == itemCall && unreadable && sends == maxUnreadable:
+			r.host.bury(&it, err) // a run that nobody can work on must not hold up the others
+		case it.kind == itemStep, it.kind == itemRetry:
+		default:
+			if kept = append(kept, it); it.kind == itemCall {
+				sends++
+			}
+		}
+	}
+	r.unload()
+	if r.unsettled != 0 || len(r.waiters) > 0 || len(r.onEnd) > 0 {
+		kept = append(kept, item{kind: itemResume, seq: r.unsettled}) // somebody waits for what was discarded
+	}
+	if len(kept) > 0 {
+		r.part.putBack(r, kept)
+	}
+}
+
+// unload discards what is in memory: the log has everything.
+func (r *run) unload() {
+	if r.stepEnd != nil {
+		r.stepEnd()
+	}
+	for id, t := range r.timers {
+		t.Stop()
+		delete(r.timers, id)
+	}
+	clear(r.armed)
+	clear(r.bodies)
+	r.streamsMu.Lock()
+	clear(r.streams)
+	clear(r.openSteps)
+	r.streamsMu.Unlock()
+	clear(r.openAt)
+	r.ids, r.recovered, r.startedWith, r.parked, r.claimed = nil, nil, nil, nil, false
+	if r.x != nil {
+		r.x.stop()
+		r.x = nil
+	}
+}
+
+// abandon ends a run whose partition went away: whoever waits is told to ask again.
+func (r *run) abandon() {
+	r.unload()
+	err := Errorf(CodeUnavailable, "this node no longer owns %s", r.addr)
+	r.turnAway(err)
+	for i := range r.mailbox {
+		r.mailbox[i].refuse(err)
+	}
+}
+
+// entry makes the record of a turn.
+func (r *run) entry(body []byte, unsettled bool) *Entry {
+	return &Entry{
+		Address: r.addr, Epoch: r.part.claim.Epoch, Turn: uuid.NewString(), Node: r.host.cfg.Node,
+		Status: r.status, Unsettled: unsettled, Index: r.nextIndex(), Body: body,
+	}
+}
