@@ -1,0 +1,98 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// interval is the time between renewals, and between other looks at the servers.
+func (s *session) interval() time.Duration { return s.cfg.TTL / renewals }
+
+// began notes that the lease is at revision, by a request sent at sent.
+func (s *session) began(sent Instant, revision uint64) {
+	s.lease.Revision = revision
+	s.setTrust(NewTrust(s.cfg.TTL, sent))
+	select {
+	case s.renewed <- struct{}{}:
+	default:
+	}
+}
+
+// renew renews the lease until ctx ends, and then returns nil, or until it is lost: errSessionLost.
+func (s *session) renew(ctx context.Context) error {
+	tick := time.NewTicker(s.interval())
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		err := s.renewOnce(ctx)
+		if errors.Is(err, errSessionLost) {
+			return err
+		}
+		s.trouble.about(ctx, "renew the lease", err)
+	}
+}
+
+// renewOnce tries one renewal, and another when the first met one whose answer we did not get.
+// Every error but errSessionLost leaves it open whether the lease was renewed.
+func (s *session) renewOnce(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.interval())
+	defer cancel()
+	for {
+		sent := s.now()
+		revision, err := s.cfg.Leases.Renew(ctx, s.lease)
+		if err == nil {
+			s.began(sent, revision)
+			return nil
+		}
+		if !errors.Is(err, ErrConflict) {
+			return err
+		}
+		there, err := s.cfg.Leases.Get(ctx, s.self.node)
+		switch {
+		case err != nil:
+			return err
+		case there.Revision == 0:
+			return fmt.Errorf("%w: it lapsed or was deleted", errSessionLost)
+		case there.Session != s.self.session && there.Session != "": // without one it is a stranger's: write over it
+			return fmt.Errorf("%w: session %s has taken its place", errSessionLost, there.Session)
+		case there.Revision == s.lease.Revision:
+			return ErrConflict // something is in flight: not now
+		}
+		s.lease.Revision = there.Revision
+	}
+}
+
+// guard tells the host whenever trust ends or begins anew, until ctx ends; a lost lease ends both.
+func (s *session) guard(ctx context.Context) {
+	trusted := true
+	for {
+		left := s.left()
+		if now := left > 0; now != trusted {
+			trusted = now
+			s.cfg.Log.WarnContext(ctx, "trust in the lease changed", "trusted", trusted)
+			s.cfg.Host.SetTrusted(trusted)
+		}
+		wait := s.cfg.TTL / checks
+		if trusted {
+			wait = min(wait, left)
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			if s.left() == 0 {
+				s.cfg.Host.SetTrusted(false)
+			}
+			return
+		case <-timer.C:
+		case <-s.renewed:
+			timer.Stop()
+		}
+	}
+}

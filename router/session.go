@@ -1,0 +1,191 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/perdure/perdure/actor"
+)
+
+// session is the life of one lease:
+//
+//	acquire → work → leave → lease deleted
+//	             ↘ lost: everything dropped, the owner begins another session
+//
+// The goroutine that calls run owns held. The renewer owns lease while it runs.
+type session struct {
+	*Owner
+	self    identity
+	lease   Lease
+	renewed chan struct{} // gets a value when trust begins anew
+	held    map[int]*holding
+	idle    bool          // said that others own the partitions
+	retry   time.Duration // when to try again what failed, on the monotonic clock
+	trimmed uint64        // the inbox is, below this
+}
+
+// holding is a partition that the session has claimed.
+type holding struct {
+	record  Record        // as last written
+	written time.Duration // when its checkpoint was
+	unclean bool
+	hosted  bool // the host has taken it
+	rewrite bool // its record is to be written in any case
+}
+
+func newSession(o *Owner, first bool) *session {
+	id := uuid.NewString()
+	return &session{
+		Owner:   o,
+		self:    identity{node: o.cfg.Node, session: id, exclusive: o.cfg.Exclusive && first},
+		lease:   Lease{Node: o.cfg.Node, Session: id, Address: o.cfg.Address, Types: o.cfg.Types},
+		renewed: make(chan struct{}, 1),
+		held:    map[int]*holding{},
+	}
+}
+
+// run lives the session. It returns nil when ctx ended, errSessionLost when the lease was lost, or what Run returns.
+func (s *session) run(ctx context.Context) error {
+	if err := s.acquire(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // told to stop before there was anything to hand over
+		}
+		return err
+	}
+	s.publish(s.held)
+	s.cfg.Host.SetTrusted(true)
+	defer s.cfg.Host.SetTrusted(false)
+
+	// The lease lives on while the node leaves.
+	alive, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	var keepers sync.WaitGroup
+	keepers.Go(func() { s.guard(alive) })
+	keepers.Go(func() {
+		if err := s.renew(alive); err != nil {
+			s.setTrust(Trust{})
+			end(err)
+		}
+	})
+	working, stop := context.WithCancel(alive)
+	unlink := context.AfterFunc(ctx, stop)
+	err := s.work(working)
+	unlink()
+	stop()
+	if alive.Err() == nil {
+		s.leave(alive)
+	}
+	end(nil)
+	keepers.Wait()
+	s.setTrust(Trust{})
+	if cause := context.Cause(alive); errors.Is(cause, errSessionLost) {
+		s.forget(ctx, cause)
+		return cause
+	}
+	s.surrender(context.WithoutCancel(ctx))
+	return err
+}
+
+// forget drops everything after the lease was lost.
+func (s *session) forget(ctx context.Context, cause error) {
+	s.cfg.Log.WarnContext(ctx, "dropping all partitions", "session", s.self.session, "partitions", len(s.held), "cause", cause)
+	s.cfg.Host.SetTrusted(false)
+	s.cfg.Host.Drop(s.partitions())
+	s.view.bury(s.self.session)
+	s.publish(nil)
+}
+
+// work claims, checkpoints and trims until ctx ends or it meets an error that waiting does not cure.
+func (s *session) work(ctx context.Context) error {
+	if err := s.readAll(ctx); err != nil {
+		return err
+	}
+	sweep := time.NewTicker(s.interval())
+	defer sweep.Stop()
+	write := time.NewTicker(checkpointEvery)
+	defer write.Stop()
+	for ctx.Err() == nil {
+		s.notice(ctx)
+		again, err := s.take(ctx)
+		if err != nil {
+			return err
+		}
+		wake := time.NewTimer(again)
+		select {
+		case <-ctx.Done():
+		case <-wake.C:
+		case <-s.view.changed:
+		case <-write.C:
+			s.checkpoint(ctx)
+			s.trim(ctx)
+		case <-sweep.C:
+			s.sweep(ctx)
+		}
+		wake.Stop()
+	}
+	return nil
+}
+
+// notice compares what is held with what the watch says: a write of ours that we did not hear of, or another owner.
+func (s *session) notice(ctx context.Context) {
+	for p, h := range s.held {
+		r := s.view.record(p)
+		if r.Revision > h.record.Revision {
+			s.settle(ctx, h, r)
+		}
+	}
+}
+
+// settle acts on a newer record of a partition that is held.
+func (s *session) settle(ctx context.Context, h *holding, r Record) {
+	switch {
+	case r.Session == s.self.session && r.Epoch == h.record.Epoch:
+		h.record = r // a write of ours, unheard of
+	case r.Epoch < h.record.Epoch:
+		// Epochs only grow: this is not a node's. What the record said is known here.
+		s.cfg.Log.WarnContext(ctx, "record overwritten by a stranger: writing it again", "partition", h.record.Partition, "revision", r.Revision)
+		h.record.Revision = r.Revision
+		h.rewrite = true
+	default:
+		s.view.learn(r)
+		s.drop(ctx, r)
+	}
+}
+
+// drop forgets a partition whose record says that it is not ours any more.
+func (s *session) drop(ctx context.Context, now Record) {
+	s.cfg.Log.WarnContext(ctx, "partition lost to another owner", "partition", now.Partition,
+		"epoch", s.held[now.Partition].record.Epoch, "owner", now.Node, "owner_epoch", now.Epoch)
+	s.cfg.Host.Drop([]int{now.Partition})
+	delete(s.held, now.Partition)
+	s.publish(s.held)
+}
+
+// partitions returns what is held, in order.
+func (s *session) partitions() []int {
+	ps := make([]int, 0, len(s.held))
+	for p := range s.held {
+		ps = append(ps, p)
+	}
+	slices.Sort(ps)
+	return ps
+}
+
+// publish makes what is held visible in the status.
+func (s *session) publish(held map[int]*holding) {
+	epochs := make(map[int]uint64, len(held))
+	for p, h := range held {
+		epochs[p] = h.record.Epoch
+	}
+	s.setStatus(s.self.session, epochs)
+}
+
+func (s *session) hold(r Record, unclean bool) {
+	s.held[r.Partition] = &holding{record: r, written: s.now().Mono, unclean: unclean}
+}
+
+func (h *holding) claim() actor.Claim { return h.record.claim(h.unclean) }

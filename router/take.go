@@ -1,0 +1,170 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/perdure/perdure/actor"
+)
+
+// wanted is a record that may be claimed, as it will read when it is.
+type wanted struct {
+	record  Record
+	unclean bool
+}
+
+// take claims what may be claimed and has it hosted, all together. It returns how long nothing is expected to
+// change by itself, and an error that waiting does not cure.
+func (s *session) take(ctx context.Context) (time.Duration, error) {
+	if s.left() == 0 || s.now().Mono < s.retry {
+		return s.interval(), nil
+	}
+	found, again := s.claimable(ctx)
+	claimErr := s.claim(ctx, found)
+	if inbox := (*InboxError)(nil); errors.As(claimErr, &inbox) {
+		return 0, claimErr
+	}
+	if hostErr := s.host(ctx); claimErr != nil || hostErr != nil {
+		s.retry = s.now().Mono + s.interval()
+		return s.interval(), nil //nolint:nilerr // said by claim and host; it is tried again
+	}
+	s.standBy(ctx)
+	if ctx.Err() == nil {
+		s.looked.Do(func() { close(s.ready) })
+	}
+	return again, nil
+}
+
+// claimable returns what may be claimed now, and how long until a silent owner may be taken for dead.
+func (s *session) claimable(ctx context.Context) ([]wanted, time.Duration) {
+	var found []wanted
+	again := s.interval()
+	dead := map[string]bool{} // by session: confirmed
+	now := s.now().Mono
+	for p := range s.cfg.Partitions {
+		if s.held[p] != nil {
+			continue
+		}
+		r := s.view.record(p)
+		r.Partition = p
+		silent := again
+		if r.Session != "" && !r.Released {
+			silent = s.view.silent(r.Session, now)
+		}
+		switch judge(r, s.self, silent) {
+		case stanceClaim:
+			found = append(found, wanted{r, false})
+		case stanceOurs:
+			found = append(found, wanted{r, true})
+		case stanceUnclean:
+			if _, asked := dead[r.Session]; !asked {
+				dead[r.Session] = s.confirmDead(ctx, r.Node, r.Session)
+			}
+			if dead[r.Session] {
+				found = append(found, wanted{r, true})
+			}
+		case stanceWait:
+			again = min(again, silent)
+		}
+	}
+	return found, again
+}
+
+// claim claims records. What it did not get is looked at again when its record is known.
+func (s *session) claim(ctx context.Context, found []wanted) error {
+	if len(found) == 0 {
+		return nil
+	}
+	inbox, err := s.cfg.Inbox.Bounds(ctx)
+	s.trouble.about(ctx, "read the bounds of the inbox", err)
+	if err != nil {
+		return err
+	}
+	for _, w := range found {
+		if err := checkInbox(w.record, inbox); err != nil {
+			return err
+		}
+	}
+	since := time.Now().UTC()
+	errs := make([]error, len(found))
+	inParallel(len(found), func(i int) {
+		if found[i].record.Session != s.self.session { // else claimed already
+			found[i].record, errs[i] = s.put(ctx, found[i].record.claimed(s.self, since, inbox.Incarnation))
+		}
+	})
+	var again []int
+	for i, err := range errs {
+		if err != nil {
+			again = append(again, found[i].record.Partition)
+			continue
+		}
+		s.hold(found[i].record, found[i].unclean)
+	}
+	s.publish(s.held)
+	if len(again) == 0 {
+		s.trouble.about(ctx, "claim partitions", nil)
+		return nil
+	}
+	if i := slices.IndexFunc(errs, func(err error) bool { return err != nil && !errors.Is(err, ErrConflict) }); i >= 0 {
+		s.trouble.about(ctx, "claim partitions", errs[i])
+		return errors.Join(errs[i], s.read(ctx, again))
+	}
+	return s.read(ctx, again)
+}
+
+// put writes a record and returns it as it then stands in the bucket.
+func (s *session) put(ctx context.Context, r Record) (Record, error) {
+	revision, err := s.cfg.Records.Put(ctx, r)
+	if err != nil {
+		return r, fmt.Errorf("write record of partition %d: %w", r.Partition, err)
+	}
+	r.Revision = revision
+	s.view.learn(r)
+	return r, nil
+}
+
+// host gives the host what is held and not hosted.
+func (s *session) host(ctx context.Context) error {
+	var claims []actor.Claim
+	var partitions []int
+	for _, p := range s.partitions() {
+		if h := s.held[p]; !h.hosted {
+			claims = append(claims, h.claim())
+			partitions = append(partitions, p)
+		}
+	}
+	if len(claims) == 0 {
+		return nil
+	}
+	err := s.cfg.Host.Own(ctx, claims)
+	s.trouble.about(ctx, "host the partitions claimed", err)
+	if err != nil {
+		s.cfg.Host.Drop(partitions)
+		return err
+	}
+	for _, p := range partitions {
+		s.held[p].hosted = true
+	}
+	s.cfg.Log.InfoContext(ctx, "hosting partitions", "taken", len(partitions), "held", len(s.held), "of", s.cfg.Partitions)
+	return nil
+}
+
+// standBy says, once, that others own everything.
+func (s *session) standBy(ctx context.Context) {
+	if len(s.held) > 0 || ctx.Err() != nil {
+		s.idle = false
+		return
+	}
+	if s.idle {
+		return
+	}
+	s.idle = true
+	owners := map[string]int{}
+	for _, r := range s.view.snapshot() {
+		owners[r.Node]++
+	}
+	s.cfg.Log.InfoContext(ctx, "standing by: other nodes own all partitions", "partitions_by_node", owners)
+}
