@@ -1,0 +1,75 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/perdure/perdure/router"
+)
+
+// bucketTimeout bounds each request to a bucket. An answer takes milliseconds; a leader's election takes longer than
+// anyone should wait in one request.
+const bucketTimeout = 2 * time.Second
+
+// bucketError names the operation, and says ErrConflict where the server says that nothing was written because the
+// key is not at the expected revision, or may not be: replicated streams answer 10164 also while a write is in flight.
+func bucketError(operation string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var api *jetstream.APIError
+	if errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
+		api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant) {
+		return fmt.Errorf("%s: %w", operation, router.ErrConflict)
+	}
+	return fmt.Errorf("%s: %w", operation, err)
+}
+
+// watchBucket calls fn for each key that there is, then for each change, until ctx or the watch ends.
+func watchBucket(ctx context.Context, kv jetstream.KeyValue, keys string, fn func(jetstream.KeyValueEntry)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	late := time.AfterFunc(bucketTimeout, cancel)
+	w, err := kv.Watch(ctx, keys)
+	if err != nil {
+		return fmt.Errorf("watch %s in bucket %s: %w", keys, kv.Bucket(), err)
+	}
+	if !late.Stop() {
+		cancel()
+	}
+	defer stopWatch(w)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e, ok := <-w.Updates():
+			if !ok {
+				return fmt.Errorf("watch %s in bucket %s: ended by the server", keys, kv.Bucket())
+			}
+			if e != nil {
+				fn(e)
+			}
+		}
+	}
+}
+
+// stopWatch ends a watch. Its goroutine may be blocked on what nobody reads any more.
+func stopWatch(w jetstream.KeyWatcher) {
+	_ = w.Stop()
+	enough := time.NewTimer(bucketTimeout)
+	defer enough.Stop()
+	for {
+		select {
+		case _, ok := <-w.Updates():
+			if !ok {
+				return
+			}
+		case <-enough.C:
+			return
+		}
+	}
+}

@@ -1,0 +1,12 @@
+package embed
+
+import "errors"
+
+var (
+	// ErrStoreInUse is returned when another process runs a server on the store directory. Stop it or choose another directory.
+	ErrStoreInUse = errors.New("store is in use")
+	// ErrListen is returned when the address cannot be listened on, because it is in use or not ours. Choose another one.
+	ErrListen = errors.New("cannot listen")
+	// ErrFailed is given when the server cannot write its store, or gave JetStream up. Start it again.
+	ErrFailed = errors.New("embedded server failed")
+)

@@ -1,0 +1,271 @@
+package jetstream
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/perdure/perdure/actor"
+)
+
+// Host executes calls. [actor.Host] is one.
+type Host interface {
+	// Call takes req. It never blocks, and replies once, later or at once, from any goroutine.
+	Call(req *actor.Request)
+	// Hosts reports whether this node runs objects of the type.
+	Hosts(typ string) bool
+	// Describe returns the hooks of a type with their schemas, as JSON.
+	Describe(typ string) (json.RawMessage, bool)
+}
+
+// FrontConfig is what a front needs. Fields without comment on their zero value must be set.
+type FrontConfig struct {
+	Conn       *nats.Conn // subscribes and forwards; not with NoEcho, a front forwards to itself too
+	Replies    *nats.Conn // publishes replies and outcomes; give it no permission for anything else
+	Names      Names      // the zero value is the installation without prefix
+	Partitions int
+	Node       string // name of this node
+	Host       Host
+	Allowed    ReplySubjects // where replies may go; the zero value is what is below _INBOX
+	// Types reports whether any live node hosts the type. Nil: ask Host.
+	Types    func(typ string) bool
+	Version  string       // of the program, for $SRV; empty: 0.0.0
+	MaxCalls int          // calls without outcome, beyond which new ones get 429; 0: 100,000
+	Logger   *slog.Logger // nil: silent
+}
+
+const (
+	defaultMaxCalls = 100_000
+	frontQueue      = "perdure"
+	pendingMessages = 500_000
+	pendingBytes    = 256 << 20
+	lookForDrops    = 5 * time.Second
+	flushTimeout    = 10 * time.Second
+	// linger is how long a partition's subject stays subscribed after Disown. Who asks meanwhile is told at once to
+	// ask again; without it, what is on its way when the subscription ends would be waited for in vain.
+	linger = 250 * time.Millisecond
+)
+
+// Front takes calls from NATS subjects, gives each to the owner of its partition, here or on another node,
+// and publishes the outcomes.
+//
+// Subscriptions run on goroutines of nats.go, which never wait here. Each forwarded call has a goroutine, which
+// ends with the call or with Run; Run waits for all of them.
+type Front struct {
+	cfg     FrontConfig
+	log     *slog.Logger
+	owners  *Client // asks owners on other nodes
+	service *service
+	calls   atomic.Int64 // without outcome
+	ready   chan struct{}
+
+	forwards sync.WaitGroup
+
+	mu     sync.Mutex
+	owned  map[int]*tenure
+	subs   []*nats.Subscription
+	closed bool // no forward starts any more
+}
+
+// NewFront makes a front. It subscribes to nothing before Run and Own.
+func NewFront(cfg FrontConfig) *Front {
+	if cfg.MaxCalls == 0 {
+		cfg.MaxCalls = defaultMaxCalls
+	}
+	if cfg.Types == nil {
+		cfg.Types = cfg.Host.Hosts
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Front{
+		cfg: cfg, log: cfg.Logger, owners: NewClient(cfg.Conn, ClientConfig{Names: cfg.Names}), service: newService(cfg),
+		ready: make(chan struct{}), owned: map[int]*tenure{},
+	}
+}
+
+// tenure is a partition for which this node answers, or has until just now.
+type tenure struct {
+	sub   *nats.Subscription
+	until time.Time // when the subscription ends; zero: it is owned
+}
+
+// Ready is closed when calls are taken.
+func (f *Front) Ready() <-chan struct{} { return f.ready }
+
+// Run takes calls until ctx ends. Then it answers what it forwarded and gives up its partitions' subjects.
+// It returns an error only when it cannot subscribe.
+func (f *Front) Run(ctx context.Context) error {
+	defer f.stop()
+	if err := f.subscribe(f.cfg.Names.CallAll(), frontQueue, func(m *nats.Msg) { f.public(ctx, m) }); err != nil {
+		return err
+	}
+	for _, verb := range f.service.verbs() {
+		for _, subject := range verb.subjects {
+			if err := f.subscribe(subject, "", func(m *nats.Msg) { f.publishReply(m.Reply, nil, verb.answer()) }); err != nil {
+				return err
+			}
+		}
+	}
+	if err := f.flush(ctx); err != nil {
+		return err
+	}
+	close(f.ready)
+	f.watch(ctx)
+	return nil
+}
+
+// flush returns when the server knows the subscriptions.
+func (f *Front) flush(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
+	defer cancel()
+	if err := f.cfg.Conn.FlushWithContext(ctx); err != nil {
+		return fmt.Errorf("take calls: %w", err)
+	}
+	return nil
+}
+
+func (f *Front) subscribe(subject, queue string, fn nats.MsgHandler) error {
+	sub, err := f.cfg.Conn.QueueSubscribe(subject, queue, fn)
+	if err != nil {
+		return fmt.Errorf("subscribe %s: %w", subject, err)
+	}
+	f.mu.Lock()
+	f.subs = append(f.subs, sub)
+	f.mu.Unlock()
+	return limitPending(sub)
+}
+
+func limitPending(sub *nats.Subscription) error {
+	if err := sub.SetPendingLimits(pendingMessages, pendingBytes); err != nil {
+		return fmt.Errorf("subscribe %s: %w", sub.Subject, err)
+	}
+	return nil
+}
+
+// Own makes this node answer for partition p, until Disown. The host must take its calls already.
+func (f *Front) Own(p int) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if t := f.owned[p]; t != nil {
+		t.until = time.Time{}
+		return nil
+	}
+	sub, err := f.cfg.Conn.Subscribe(f.cfg.Names.OwnAll(p), f.forOwner)
+	if err != nil {
+		return fmt.Errorf("own partition %d: %w", p, err)
+	}
+	f.owned[p] = &tenure{sub: sub}
+	return limitPending(sub)
+}
+
+// Disown ends what Own began. Calls that arrive nevertheless get a 503, with which they are repeated elsewhere.
+func (f *Front) Disown(p int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if t := f.owned[p]; t != nil && t.until.IsZero() {
+		t.until = time.Now().Add(linger)
+	}
+}
+
+// Owns reports whether this node answers for partition p.
+func (f *Front) Owns(p int) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t := f.owned[p]
+	return t != nil && t.until.IsZero()
+}
+
+// endTenures ends the subscriptions of what has been disowned long enough.
+func (f *Front) endTenures() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for p, t := range f.owned {
+		if t.until.IsZero() || time.Now().Before(t.until) {
+			continue
+		}
+		delete(f.owned, p)
+		f.end(t.sub)
+	}
+}
+
+// endAfterPending ends a subscription once what has arrived is handled. Unlike Drain it waits for nothing and
+// needs no answer of the server.
+func endAfterPending(sub *nats.Subscription) error {
+	delivered, err := sub.Delivered()
+	if err != nil {
+		return err
+	}
+	pending, _, err := sub.Pending()
+	if err != nil {
+		return err
+	}
+	return sub.AutoUnsubscribe(int(delivered) + pending)
+}
+
+// stop ends the subscriptions and waits for the forwards, whose ctx has ended.
+func (f *Front) stop() {
+	f.mu.Lock()
+	f.closed = true
+	subs := f.subs
+	for _, t := range f.owned {
+		subs = append(subs, t.sub)
+	}
+	f.subs, f.owned = nil, map[int]*tenure{}
+	f.mu.Unlock()
+	for _, sub := range subs {
+		f.end(sub)
+	}
+	f.forwards.Wait()
+	if err := f.owners.Close(); err != nil {
+		f.log.Warn("front could not end a subscription", "error", err)
+	}
+}
+
+// end ends a subscription; on a connection that is gone there is none.
+func (f *Front) end(sub *nats.Subscription) {
+	if err := endAfterPending(sub); err != nil && !f.cfg.Conn.IsClosed() {
+		f.log.Warn("front could not end a subscription", "subject", sub.Subject, "error", err)
+	}
+}
+
+// watch ends tenures, and says when the node is too slow for its callers, until ctx ends.
+func (f *Front) watch(ctx context.Context) {
+	tenures, drops := time.NewTicker(linger), time.NewTicker(lookForDrops)
+	defer tenures.Stop()
+	defer drops.Stop()
+	said := map[*nats.Subscription]int{}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tenures.C:
+			f.endTenures()
+		case <-drops.C:
+			f.tellDrops(ctx, said)
+		}
+	}
+}
+
+// tellDrops logs what was dropped since it was last said. Who called will ask again.
+func (f *Front) tellDrops(ctx context.Context, said map[*nats.Subscription]int) {
+	f.mu.Lock()
+	subs := slices.Clone(f.subs)
+	for _, t := range f.owned {
+		subs = append(subs, t.sub)
+	}
+	f.mu.Unlock()
+	for _, sub := range subs {
+		if n, err := sub.Dropped(); err == nil && n > said[sub] {
+			f.log.ErrorContext(ctx, "calls were dropped: the node is too slow", "subject", sub.Subject, "dropped", n-said[sub])
+			said[sub] = n
+		}
+	}
+}

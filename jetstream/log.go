@@ -1,0 +1,121 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/perdure/perdure/actor"
+)
+
+// Log is the event log on LOG streams: each object's records are one subject.
+// It implements [actor.EventLog] and is safe for concurrent use.
+type Log struct {
+	store     *Store
+	publisher // its connection carries appends only, so that closing it fences the node
+}
+
+var _ actor.EventLog = (*Log)(nil)
+
+// AppendOptions are the options that the connection given to [Store.Log] must be made with: an append that is
+// made while disconnected must not land later, and a node must not be told of its own appends.
+func AppendOptions() []nats.Option {
+	return []nats.Option{nats.ReconnectBufSize(-1), nats.NoEcho()}
+}
+
+// Log returns the event log. Appends go over conn alone, made with [AppendOptions]; reads over the store's connection.
+func (s *Store) Log(conn *nats.Conn) *Log {
+	return &Log{store: s, publisher: s.publisher(conn)}
+}
+
+func (l *Log) place(addr actor.Address) (stream, subject string, partition int) {
+	p := l.store.Partition(addr)
+	return l.store.LogStreamOf(p), l.store.names.Log(p, addr), p
+}
+
+// Last implements [actor.EventLog].
+func (l *Log) Last(ctx context.Context, addr actor.Address) (*actor.Entry, error) {
+	stream, subject, _ := l.place(addr)
+	m, err := l.store.get(ctx, stream, getRequest{LastFor: subject})
+	if err != nil {
+		return nil, fmt.Errorf("read last record of %s: %w", addr, noRecord(err))
+	}
+	return l.entry(ctx, addr, m)
+}
+
+// Read implements [actor.EventLog].
+func (l *Log) Read(ctx context.Context, addr actor.Address, seq uint64) (*actor.Entry, error) {
+	if seq == 0 {
+		return nil, fmt.Errorf("read record 0 of %s: %w", addr, actor.ErrNoRecord)
+	}
+	stream, subject, _ := l.place(addr)
+	m, err := l.store.get(ctx, stream, getRequest{Seq: seq})
+	if err == nil && m.Subject != subject {
+		err = errNoMessage
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read log of %s at seq %d: %w", addr, seq, noRecord(err))
+	}
+	return l.entry(ctx, addr, m)
+}
+
+func noRecord(err error) error {
+	if errors.Is(err, errNoMessage) {
+		return actor.ErrNoRecord
+	}
+	return err
+}
+
+// entry reads a message of an object's subject, with its parts where it is split.
+func (l *Log) entry(ctx context.Context, addr actor.Address, m *stored) (*actor.Entry, error) {
+	e := parseEntry(addr, m)
+	if e.Foreign || m.Header.Get(HeaderBlobs) == "" {
+		return e, nil
+	}
+	body, err := l.join(ctx, addr, m.Data)
+	switch {
+	case errors.Is(err, errNotSplit):
+		return foreign(addr, m), nil
+	case err != nil:
+		return nil, fmt.Errorf("read log of %s at seq %d: %w", addr, m.Seq, err)
+	}
+	e.Body = body
+	return e, nil
+}
+
+// Scan implements [actor.EventLog]. It ends at the end that the object had when it began.
+func (l *Log) Scan(ctx context.Context, addr actor.Address) iter.Seq2[*actor.Entry, error] {
+	return func(yield func(*actor.Entry, error) bool) {
+		stream, subject, _ := l.place(addr)
+		last, err := l.store.get(ctx, stream, getRequest{LastFor: subject})
+		if errors.Is(err, errNoMessage) {
+			return
+		}
+		if err == nil {
+			r := reader{store: l.store, stream: stream, filters: []string{subject}}
+			err = r.until(ctx, 1, last.Seq, func(m *stored) error {
+				e, err := l.entry(ctx, addr, m)
+				if err == nil && !yield(e, nil) {
+					err = errStop
+				}
+				return err
+			})
+		}
+		if err != nil && !errors.Is(err, errStop) {
+			yield(nil, fmt.Errorf("scan log of %s: %w", addr, err))
+		}
+	}
+}
+
+// End implements [actor.EventLog].
+func (l *Log) End(ctx context.Context, partition int) (uint64, error) {
+	name := l.store.LogStreamOf(partition)
+	stream, err := l.store.js.Stream(perRequest(ctx), name)
+	if err != nil {
+		return 0, fmt.Errorf("look up the end of stream %s: %w", name, err)
+	}
+	return stream.CachedInfo().State.LastSeq, nil
+}

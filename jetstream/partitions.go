@@ -1,0 +1,87 @@
+package jetstream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/perdure/perdure/router"
+)
+
+// partitionPrefix begins the keys of partitions' records: partition.<p>.
+const partitionPrefix = "partition."
+
+// Partitions is [router.Partitions] in a bucket without TTL.
+type Partitions struct {
+	kv     jetstream.KeyValue
+	stream jetstream.Stream
+}
+
+var _ router.Partitions = (*Partitions)(nil)
+
+// NewPartitions returns the records in a bucket. stream is the bucket's own: of a deleted key it tells the revision,
+// which the bucket does not.
+func NewPartitions(kv jetstream.KeyValue, stream jetstream.Stream) *Partitions {
+	return &Partitions{kv, stream}
+}
+
+// Get implements [router.Partitions].
+func (p *Partitions) Get(ctx context.Context, partition int) (router.Record, error) {
+	ctx, cancel := context.WithTimeout(ctx, bucketTimeout)
+	defer cancel()
+	m, err := p.stream.GetLastMsgForSubject(ctx, "$KV."+p.kv.Bucket()+"."+partitionKey(partition))
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return router.Record{Partition: partition}, nil
+	case err != nil:
+		return router.Record{}, bucketError("read record of partition "+strconv.Itoa(partition), err)
+	}
+	// A key that was deleted has no value, and so no record.
+	r, err := decodeRecord(partition, m.Sequence, m.Data)
+	if err != nil {
+		return r, fmt.Errorf("record of partition %d, revision %d of bucket %s: %w", partition, m.Sequence, p.kv.Bucket(), err)
+	}
+	return r, nil
+}
+
+// Put implements [router.Partitions].
+func (p *Partitions) Put(ctx context.Context, r router.Record) (uint64, error) {
+	operation := "write record of partition " + strconv.Itoa(r.Partition)
+	value, err := json.Marshal(r)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", operation, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, bucketTimeout)
+	defer cancel()
+	revision, err := p.kv.Update(ctx, partitionKey(r.Partition), value, r.Revision)
+	return revision, bucketError(operation, err)
+}
+
+// Watch implements [router.Partitions].
+func (p *Partitions) Watch(ctx context.Context, fn func(router.Record)) error {
+	return watchBucket(ctx, p.kv, partitionPrefix+"*", func(e jetstream.KeyValueEntry) {
+		partition, err := strconv.Atoi(strings.TrimPrefix(e.Key(), partitionPrefix))
+		if err != nil || partitionKey(partition) != e.Key() {
+			return
+		}
+		r, _ := decodeRecord(partition, e.Revision(), e.Value()) // what is not one has nothing but the revision
+		fn(r)
+	})
+}
+
+func partitionKey(partition int) string { return partitionPrefix + strconv.Itoa(partition) }
+
+func decodeRecord(partition int, revision uint64, value []byte) (router.Record, error) {
+	var r router.Record
+	err := json.Unmarshal(value, &r)
+	r.Partition, r.Revision = partition, revision
+	if err != nil || r.Epoch == 0 || r.Node == "" || r.Session == "" {
+		return router.Record{Partition: partition, Revision: revision}, router.ErrBadRecord
+	}
+	return r, nil
+}

@@ -1,0 +1,62 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	js "github.com/nats-io/nats.go/jetstream"
+)
+
+func (s *Store) provisionBuckets(ctx context.Context) (err error) {
+	n := s.names
+	s.leases, err = s.bucket(ctx, js.KeyValueConfig{
+		Bucket: n.LeasesBucket(), Description: "node leases", Storage: js.MemoryStorage, TTL: s.cfg.LeaseTTL,
+		LimitMarkerTTL: max(s.cfg.LeaseTTL, time.Second), // without markers a watch gets no event on expiry
+	})
+	if err != nil {
+		return err
+	}
+	s.partitions, err = s.bucket(ctx, js.KeyValueConfig{Bucket: n.PartitionsBucket(), Description: "partition claims", Storage: js.FileStorage})
+	if err != nil {
+		return err
+	}
+	s.tokens, err = s.bucket(ctx, js.KeyValueConfig{Bucket: n.TokensBucket(), Description: "hook tokens", Storage: js.FileStorage})
+	return err
+}
+
+// bucket opens a bucket and verifies it, or makes it. A bucket with another TTL is given the one asked for.
+func (s *Store) bucket(ctx context.Context, want js.KeyValueConfig) (js.KeyValue, error) {
+	want.Replicas, want.History = s.cfg.Replicas, 1
+	kv, err := s.js.KeyValue(ctx, want.Bucket)
+	switch {
+	case errors.Is(err, js.ErrBucketNotFound):
+		kv, err = s.js.CreateKeyValue(ctx, want)
+		switch {
+		case errors.Is(err, js.ErrBucketExists):
+			return nil, errExists
+		case err != nil:
+			return nil, fmt.Errorf("create bucket %s: %w", want.Bucket, err)
+		}
+		return kv, nil
+	case err != nil:
+		return nil, fmt.Errorf("look up bucket %s: %w", want.Bucket, err)
+	}
+	status, err := kv.Status(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("look up bucket %s: %w", want.Bucket, err)
+	}
+	have := status.Config()
+	if have.Storage != want.Storage || have.Mirror != nil || len(have.Sources) > 0 {
+		return nil, fmt.Errorf("%w: bucket %s is somebody else's or was changed: its storage is %v, want %v; choose other names with --prefix, such as --prefix acme",
+			ErrIncompatible, want.Bucket, have.Storage, want.Storage)
+	}
+	if have.TTL != want.TTL || have.LimitMarkerTTL != want.LimitMarkerTTL {
+		have.TTL, have.LimitMarkerTTL = want.TTL, want.LimitMarkerTTL
+		if kv, err = s.js.UpdateKeyValue(ctx, have); err != nil {
+			return nil, fmt.Errorf("set the TTL of bucket %s to %v: %w", want.Bucket, want.TTL, err)
+		}
+	}
+	return kv, nil
+}

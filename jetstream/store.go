@@ -1,0 +1,64 @@
+package jetstream
+
+import (
+	"time"
+
+	"github.com/nats-io/nats.go"
+	js "github.com/nats-io/nats.go/jetstream"
+
+	"github.com/perdure/perdure/actor"
+	"github.com/perdure/perdure/router"
+)
+
+// Store is an installation's streams and buckets, verified. Make one with [Provision].
+type Store struct {
+	nc    *nats.Conn
+	js    js.JetStream
+	names Names
+	cfg   Config
+	meta  meta
+
+	metaBucket, leases, partitions, tokens js.KeyValue
+	replicated                             bool // some log stream has replicas
+}
+
+// Names makes the store's names and subjects.
+func (s *Store) Names() Names { return s.names }
+
+// Partitions is the number of partitions, fixed when the store was made.
+func (s *Store) Partitions() int { return s.meta.Partitions }
+
+// LogStreams is the number of streams that hold event logs, fixed when the store was made.
+func (s *Store) LogStreams() int { return s.meta.LogStreams }
+
+// Created is when the store was made.
+func (s *Store) Created() time.Time { return s.meta.Created }
+
+// LeaseTTL is how long a lease lives in its bucket without renewal.
+func (s *Store) LeaseTTL() time.Duration { return s.cfg.LeaseTTL }
+
+// LeasesBucket holds the node leases.
+func (s *Store) LeasesBucket() js.KeyValue { return s.leases }
+
+// PartitionsBucket holds the partition claims.
+func (s *Store) PartitionsBucket() js.KeyValue { return s.partitions }
+
+// Partition returns the partition of an object or, with type "$token", of a token.
+func (s *Store) Partition(addr actor.Address) int { return router.Partition(addr, s.meta.Partitions) }
+
+// LogStreamOf returns the name of the stream that holds the event logs of a partition.
+func (s *Store) LogStreamOf(partition int) string { return s.names.LogStream(s.logStream(partition)) }
+
+// logStream gives each stream a range of partitions.
+func (s *Store) logStream(partition int) int {
+	return partition * s.meta.LogStreams / s.meta.Partitions
+}
+
+// maxBody is the largest body of one message; headers have what is left of max_payload.
+func (s *Store) maxBody() int { return max(int(s.nc.MaxPayload())-bodyMargin, minBody) }
+
+const (
+	bodyMargin = 64 << 10
+	// minBody keeps servers with a tiny max_payload usable.
+	minBody = 1 << 10
+)
