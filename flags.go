@@ -1,0 +1,161 @@
+package perdure
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// flags are a node's, each also an environment variable PERDURE_<NAME>.
+type flags struct {
+	NATS        []string      `name:"nats" env:"PERDURE_NATS" placeholder:"URL" help:"External NATS servers; without, a server is embedded."`
+	Creds       string        `env:"PERDURE_CREDS" placeholder:"FILE" help:"Credentials file for external servers."`
+	NKey        string        `name:"nkey" env:"PERDURE_NKEY" placeholder:"FILE" help:"NKey seed file for external servers."`
+	TLSCA       string        `name:"tls-ca" env:"PERDURE_TLS_CA" placeholder:"FILE" help:"Certificates that external servers are checked against."`
+	TLSCert     string        `name:"tls-cert" env:"PERDURE_TLS_CERT" placeholder:"FILE" help:"Client certificate."`
+	TLSKey      string        `name:"tls-key" env:"PERDURE_TLS_KEY" placeholder:"FILE" help:"Client certificate's key."`
+	User        string        `env:"PERDURE_USER" help:"User for external servers."`
+	Password    string        `env:"PERDURE_PASSWORD" help:"Password for external servers."`
+	Token       string        `env:"PERDURE_TOKEN" help:"Token for external servers."`
+	Listen      string        `env:"PERDURE_LISTEN" default:"127.0.0.1:4222" placeholder:"ADDR" help:"Address of the embedded server (${default})."`
+	Store       string        `env:"PERDURE_STORE" default:"./perdure-data" placeholder:"DIR" help:"Directory of the embedded server (${default})."`
+	Sync        string        `env:"PERDURE_SYNC" default:"always" enum:"always,interval" help:"When an append is on disk: always (before it is acknowledged) or interval (within 2 minutes)."`
+	Replicas    int           `env:"PERDURE_REPLICAS" default:"1" help:"Replicas of the streams that this node makes (${default})."`
+	Name        string        `env:"PERDURE_NAME" help:"Name of this node, unique among living ones."`
+	Prefix      string        `env:"PERDURE_PREFIX" help:"Prefix of streams, buckets and subjects."`
+	Partitions  int           `env:"PERDURE_PARTITIONS" placeholder:"N" help:"Partitions (64); fixed when the store is made."`
+	LogStreams  int           `env:"PERDURE_LOG_STREAMS" placeholder:"N" help:"Log streams (4); fixed when the store is made."`
+	LeaseTTL    time.Duration `env:"PERDURE_LEASE_TTL" default:"5s" placeholder:"D" help:"After which a silent node is replaced (${default})."`
+	Idle        time.Duration `env:"PERDURE_IDLE" default:"5m" placeholder:"D" help:"After which a settled object leaves memory (${default})."`
+	MaxResident int           `env:"PERDURE_MAX_RESIDENT" default:"100000" placeholder:"N" help:"Objects in memory (${default})."`
+	ReplyPrefix []string      `env:"PERDURE_REPLY_PREFIX" placeholder:"SUBJECT" help:"Where replies may go, beside _INBOX."`
+	LogFormat   string        `env:"PERDURE_LOG_FORMAT" default:"text" enum:"text,json" help:"Log lines: text or json."`
+	LogLevel    slog.Level    `env:"PERDURE_LOG_LEVEL" default:"info" placeholder:"LEVEL" help:"debug, info, warn or error (${default})."`
+
+	ClusterListen string   `env:"PERDURE_CLUSTER_LISTEN" placeholder:"ADDR" help:"Cluster address of the embedded server. Not built yet."`
+	ClusterName   string   `env:"PERDURE_CLUSTER_NAME" placeholder:"NAME" help:"Name of the cluster. Not built yet."`
+	Routes        []string `env:"PERDURE_ROUTES" placeholder:"URL" help:"Other servers of the cluster. Not built yet."`
+	HTTP          string   `name:"http" env:"PERDURE_HTTP" default:"off" placeholder:"ADDR" help:"Address of the HTTP gateway, or off (${default}). Not built yet."`
+	HTTPToken     string   `name:"http-token" env:"PERDURE_HTTP_TOKEN" help:"Bearer token of the gateway. Not built yet."`
+	HTTPInsecure  bool     `name:"http-insecure" env:"PERDURE_HTTP_INSECURE" help:"Let the gateway listen beyond loopback without a token. Not built yet."`
+	Metrics       string   `env:"PERDURE_METRICS" default:"off" placeholder:"ADDR" help:"Address of Prometheus metrics, or off (${default}). Not built yet."`
+}
+
+// errHelp says that the flags asked for help, which was printed.
+var errHelp = errors.New("help was asked for")
+
+// parseFlags reads args. Its error says which flag is wrong; [errHelp] when there is nothing left to do.
+func parseFlags(name string, args []string, stdout io.Writer) (f flags, err error) {
+	exited := false
+	parser, err := kong.New(&f, kong.Name(name), kong.Writers(stdout, io.Discard),
+		kong.Exit(func(int) { exited = true }),
+		kong.Description("A node of durable objects on NATS JetStream. Each flag is also an environment variable, PERDURE_<FLAG>."))
+	if err != nil {
+		return f, err
+	}
+	_, err = parser.Parse(args)
+	switch {
+	case exited:
+		return f, errHelp
+	case err != nil:
+		return f, err
+	}
+	return f, f.check()
+}
+
+// check refuses values that no default mends.
+func (f *flags) check() error {
+	if _, _, err := net.SplitHostPort(f.Listen); err != nil {
+		return fmt.Errorf("--listen %q: want HOST:PORT", f.Listen)
+	}
+	for _, u := range f.NATS {
+		if strings.Contains(u, "://") {
+			if _, err := url.Parse(u); err != nil {
+				return fmt.Errorf("--nats %q: %w", u, err)
+			}
+		}
+	}
+	switch {
+	case f.LeaseTTL < time.Second:
+		return fmt.Errorf("--lease-ttl %s: want at least 1s", f.LeaseTTL)
+	case f.Idle <= 0:
+		return fmt.Errorf("--idle %s: want more than 0", f.Idle)
+	case f.MaxResident <= 0:
+		return fmt.Errorf("--max-resident %d: want at least 1", f.MaxResident)
+	case f.Replicas < 1 || f.Replicas > 5:
+		return fmt.Errorf("--replicas %d: want 1 to 5", f.Replicas)
+	case f.Replicas > 1 && len(f.NATS) == 0:
+		return errors.New("--replicas: the embedded server is alone; name external servers with --nats")
+	case f.Partitions < 0:
+		return fmt.Errorf("--partitions %d: want at least 1", f.Partitions)
+	case f.LogStreams < 0:
+		return fmt.Errorf("--log-streams %d: want at least 1", f.LogStreams)
+	case (f.TLSCert == "") != (f.TLSKey == ""):
+		return errors.New("--tls-cert and --tls-key go together")
+	}
+	return nil
+}
+
+// notBuilt names the flags that were set and have no effect yet.
+func (f *flags) notBuilt() []string {
+	var out []string
+	for _, x := range []struct {
+		name string
+		set  bool
+	}{
+		{"--cluster-listen", f.ClusterListen != ""},
+		{"--cluster-name", f.ClusterName != ""},
+		{"--routes", len(f.Routes) > 0},
+		{"--http", f.HTTP != "off"},
+		{"--http-token", f.HTTPToken != ""},
+		{"--http-insecure", f.HTTPInsecure},
+		{"--metrics", f.Metrics != "off"},
+	} {
+		if x.set {
+			out = append(out, x.name)
+		}
+	}
+	return out
+}
+
+func (f *flags) config(stderr io.Writer) Config {
+	return Config{
+		Name: f.Name, Prefix: f.Prefix, NATS: f.NATS, Listen: f.Listen, Store: f.Store, Sync: Sync(f.Sync),
+		Security: Security{
+			Creds: f.Creds, NKey: f.NKey, User: f.User, Password: f.Password, Token: f.Token,
+			TLSCA: f.TLSCA, TLSCert: f.TLSCert, TLSKey: f.TLSKey,
+		},
+		Replicas: f.Replicas, Partitions: f.Partitions, LogStreams: f.LogStreams, LeaseTTL: f.LeaseTTL, Idle: f.Idle,
+		MaxResident: f.MaxResident, ReplyPrefix: f.ReplyPrefix, Logger: f.logger(stderr),
+	}
+}
+
+func (f *flags) logger(w io.Writer) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: f.LogLevel}
+	if f.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, opts))
+	}
+	return slog.New(slog.NewTextHandler(w, opts))
+}
+
+// defaultName is the host's name among external servers. The embedded server's node has a fixed one: it is the same
+// node after each restart on its store, whatever the host is called then.
+func defaultName(external bool) string {
+	if host, err := os.Hostname(); external && err == nil {
+		return strings.Map(func(r rune) rune {
+			if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' {
+				return r
+			}
+			return '-'
+		}, host)
+	}
+	return "local"
+}
