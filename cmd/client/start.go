@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/perdure/perdure/actor"
+)
+
+type startVerb struct {
+	Object  object  `arg:"" name:"TYPE/KEY" help:"The run."`
+	Payload payload `arg:"" optional:"" name:"JSON" help:"Its input; - reads stdin."`
+	Wait    bool    `help:"Wait until the run has ended and print its result; without --timeout for as long as it takes."`
+	ID      string  `name:"id" placeholder:"ID" help:"Call id: repeating it changes nothing."`
+}
+
+// Run starts the run; with Wait it prints the run's result.
+func (v *startVerb) Run(ctx context.Context, s *session) error {
+	body, err := v.Payload.read(s.stdin)
+	if err != nil {
+		return err
+	}
+	h := s.header(v.ID)
+	if v.Wait {
+		h.Wait = actor.WaitEnd
+	}
+	o, err := v.start(ctx, s, body, h)
+	if err != nil {
+		return fmt.Errorf("start %s: %w", v.Object, err)
+	}
+	switch {
+	case v.Wait:
+		return s.printf("%s\n", o.Result)
+	case s.json:
+		return s.printJSON(accepted{o.Run, o.Seq})
+	default:
+		return s.printf("%s %d\n", o.Run, o.Seq)
+	}
+}
+
+// start repeats a call that waits for the run's end, with the same call id, unless the user gave a timeout.
+func (v *startVerb) start(ctx context.Context, s *session, body []byte, h actor.CallHeader) (*actor.Outcome, error) {
+	if !v.Wait || s.timed {
+		return s.client.Call(ctx, v.Object.Address, actor.HookStart, body, h)
+	}
+	h.Timeout = actor.DefaultTimeout
+	if h.CallID == "" {
+		h.CallID = uuid.NewString()
+	}
+	for {
+		o, err := s.client.Call(ctx, v.Object.Address, actor.HookStart, body, h)
+		if ctx.Err() != nil || !errors.Is(err, actor.ErrTimeout) {
+			return o, err
+		}
+	}
+}

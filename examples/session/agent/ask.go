@@ -1,0 +1,68 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"iter"
+)
+
+// Model is a language model.
+type Model interface {
+	// Answer asks the model and yields its answer piece by piece as it comes: text as it is spoken, each call of a
+	// tool once it is complete, and an [End] as the last part. An error is the last thing yielded, and what was
+	// yielded before it is void. It is retried unless it is an actor.Terminal, after the time that an
+	// actor.RetryAfter asks for. When ctx ends the model is no longer asked.
+	Answer(ctx context.Context, q Request) iter.Seq2[Part, error]
+}
+
+// Request is what a model is asked.
+type Request struct {
+	Instructions string    `json:"instructions,omitempty"`
+	Messages     []Message `json:"messages"`
+	Tools        []Spec    `json:"tools,omitempty"`
+	Last         bool      `json:"last,omitempty"` // tools may not be called any more: the answer must come now
+}
+
+// Spec is what a model has to know of a tool.
+type Spec struct {
+	Name        string          `json:"name"`
+	Description string          `json:"description"`
+	Input       json.RawMessage `json:"input"` // JSON schema
+}
+
+// Turn is a model's complete answer to one request.
+type Turn struct {
+	Message Message `json:"message"`
+	End     End     `json:"end"`
+	Chunks  int     `json:"chunks"` // how many were written to the stream
+}
+
+// errCut is retried: a model that falls silent without an end has not finished.
+var errCut = errors.New("the model's answer was cut off")
+
+// Ask asks the model and returns its complete answer, showing each piece of text meanwhile. A nil show shows nothing.
+func Ask(ctx context.Context, m Model, q Request, show func(text string) error) (Turn, error) {
+	turn := Turn{Message: Message{Role: Assistant}}
+	for part, err := range m.Answer(ctx, q) {
+		if err != nil {
+			return turn, err
+		}
+		if part.End != nil {
+			turn.End = *part.End
+			return turn, nil
+		}
+		turn.Message.add(part)
+		if part.Text == "" || show == nil {
+			continue
+		}
+		if err := show(part.Text); err != nil {
+			return turn, err
+		}
+		turn.Chunks++
+	}
+	if err := ctx.Err(); err != nil {
+		return turn, err
+	}
+	return turn, errCut
+}

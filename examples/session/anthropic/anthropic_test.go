@@ -1,0 +1,171 @@
+package anthropic_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"iter"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/perdure/perdure/examples/session/agent"
+	"github.com/perdure/perdure/examples/session/anthropic"
+	"github.com/perdure/perdure/examples/session/anthropic/anthropictest"
+)
+
+// parts is a model that says these.
+type parts []agent.Part
+
+func (p parts) Answer(context.Context, agent.Request) iter.Seq2[agent.Part, error] {
+	return func(yield func(agent.Part, error) bool) {
+		for _, part := range p {
+			if !yield(part, nil) {
+				return
+			}
+		}
+	}
+}
+
+func serve(t *testing.T, says agent.Model) (*anthropictest.Server, *anthropic.Model) {
+	t.Helper()
+	server := anthropictest.New(says)
+	t.Cleanup(server.Close)
+	return server, anthropic.New(anthropic.Config{APIKey: "secret", BaseURL: server.URL, Model: "claude-test"})
+}
+
+func done(stop agent.Stop) agent.Part {
+	return agent.Part{End: &agent.End{Stop: stop, Usage: agent.Usage{Written: 7}}}
+}
+
+var addition = agent.Call{ID: "call_1", Tool: "tally_add", Input: json.RawMessage(`{"name":"apples","n":3}`)}
+
+func TestModel_Answer(t *testing.T) {
+	thinking := json.RawMessage(`{"type":"thinking","thinking":"three apples","signature":"c2lnbmVk"}`)
+	server, model := serve(t, parts{
+		{Opaque: thinking}, {Text: "Let me "}, {Text: "add."}, {Call: &addition}, done(agent.StopTools),
+	})
+	request := agent.Request{
+		Instructions: "Be brief.",
+		Messages: []agent.Message{
+			agent.Say(agent.User, "hello"),
+			{Role: agent.Assistant, Parts: []agent.Part{{Opaque: thinking}, {Call: &addition}}},
+			{Role: agent.User, Parts: []agent.Part{{Result: &agent.Result{ID: "call_1", Content: "3"}}}},
+			agent.Say(agent.User, "add 3 to apples"),
+		},
+		Tools: []agent.Spec{{Name: "tally_add", Description: "adds", Input: json.RawMessage(`{"type":"object","additionalProperties":false}`)}},
+		Last:  true,
+	}
+	var shown []string
+	got, err := agent.Ask(t.Context(), model, request, func(text string) error {
+		shown = append(shown, text)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := agent.Turn{
+		Message: agent.Message{Role: agent.Assistant, Parts: []agent.Part{{Opaque: thinking}, {Text: "Let me add."}, {Call: &addition}}},
+		End:     agent.End{Stop: agent.StopTools, Usage: agent.Usage{Read: 10, Written: 7}},
+		Chunks:  2,
+	}
+	if diff := cmp.Diff(plain(t, got), plain(t, want)); diff != "" {
+		t.Errorf("answer:\n%s", diff)
+	}
+	if diff := cmp.Diff(shown, []string{"Let me ", "add."}); diff != "" {
+		t.Errorf("shown:\n%s", diff)
+	}
+	asked := server.Requests()[0]
+	if asked.APIKey != "secret" || asked.Model != "claude-test" || asked.MaxTokens != 16_000 {
+		t.Errorf("asked as %+v", asked)
+	}
+	if diff := cmp.Diff(plain(t, asked.Asked), plain(t, request)); diff != "" {
+		t.Errorf("asked:\n%s", diff)
+	}
+}
+
+// plain is v as JSON has it: that raw JSON is spaced in another way is no difference.
+func plain(t *testing.T, v any) any {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out any
+	if err := json.Unmarshal(b, &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// TestModel_Interrupted: the model is told that it was cut short, and gets no empty message.
+func TestModel_Interrupted(t *testing.T) {
+	server, model := serve(t, parts{{Text: "ok"}, done(agent.StopDone)})
+	cut := agent.Say(agent.Assistant, "One, two")
+	cut.Interrupted = true
+	_, err := agent.Ask(t.Context(), model, agent.Request{Messages: []agent.Message{
+		agent.Say(agent.User, "count"), cut, agent.Say(agent.User, "why?"), {Role: agent.Assistant}, agent.Say(agent.User, "so?"),
+	}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	messages := server.Requests()[0].Asked.Messages
+	if len(messages) != 4 || messages[1].Text() != "One, two[interrupted by the user]" {
+		t.Errorf("got %+v", messages)
+	}
+}
+
+// TestModel_Length: a call that the limit cut off is none, whatever there is of it.
+func TestModel_Length(t *testing.T) {
+	half := addition
+	half.Input = json.RawMessage(`{"name":"app`)
+	_, model := serve(t, parts{{Text: "Let me"}, {Call: &half}, done(agent.StopLength)})
+	got, err := agent.Ask(t.Context(), model, agent.Request{Messages: []agent.Message{agent.Say(agent.User, "x")}}, nil)
+	if err != nil || len(got.Message.Calls()) != 0 || got.End.Stop != agent.StopLength || got.Message.Text() != "Let me" {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	_, model = serve(t, parts{{Call: &half}, done(agent.StopTools)})
+	if got, err := agent.Ask(t.Context(), model, agent.Request{Messages: []agent.Message{agent.Say(agent.User, "x")}}, nil); err == nil {
+		t.Errorf("a call that is not JSON: got %+v, want an error", got)
+	}
+}
+
+func TestModel_Cancel(t *testing.T) {
+	server, model := serve(t, parts{{Text: "one"}, {Text: " two"}, done(agent.StopDone)})
+	server.Next(anthropictest.Fault{Then: anthropictest.Silent, After: 1})
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := agent.Ask(ctx, model, agent.Request{Messages: []agent.Message{agent.Say(agent.User, "x")}}, func(string) error {
+		cancel()
+		return nil
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, context.Canceled)
+	}
+	for server.Gone() == 0 {
+		<-server.Changed()
+	}
+}
+
+func TestModel_NoKeyInErrors(t *testing.T) {
+	server, model := serve(t, parts{})
+	server.Next(anthropictest.Fault{Status: 401, Type: "authentication_error"})
+	_, err := agent.Ask(t.Context(), model, agent.Request{Messages: []agent.Message{agent.Say(agent.User, "x")}}, nil)
+	if err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestFromEnvironment(t *testing.T) {
+	t.Setenv("ANTHROPIC_API_KEY", "")
+	if _, ok := anthropic.FromEnvironment(); ok {
+		t.Error("ok without a key")
+	}
+	t.Setenv("ANTHROPIC_API_KEY", "k")
+	t.Setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:1")
+	t.Setenv("ANTHROPIC_MODEL", "m")
+	got, ok := anthropic.FromEnvironment()
+	if want := (anthropic.Config{APIKey: "k", BaseURL: "http://127.0.0.1:1", Model: "m"}); !ok || got != want {
+		t.Errorf("got %+v, %t, want %+v", got, ok, want)
+	}
+}
