@@ -1,0 +1,15 @@
+// Command node is the node that the chaos suite kills: the test objects, and a journal of step executions in the
+// file that STEP_JOURNAL names.
+package main
+
+import (
+	"os"
+
+	"github.com/perdure/perdure"
+	"github.com/perdure/perdure/test/objects"
+)
+
+func main() {
+	journal := objects.NewJournal(os.Getenv("STEP_JOURNAL"))
+	perdure.Main(objects.Counter, objects.Tallies, objects.Ledgers, objects.Diary, objects.NewWorker(journal), objects.Speaker)
+}

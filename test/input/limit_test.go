@@ -1,0 +1,79 @@
+package input
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/perdure/perdure/test/harness"
+	"github.com/perdure/perdure/test/objects"
+)
+
+// limit is the largest payload, result and state: max_payload of the embedded server less 64 KiB.
+const limit = 8<<20 - 64<<10
+
+// TestLimit goes to each limit and one byte beyond: 413, nothing written, the object as before.
+func TestLimit(t *testing.T) {
+	n := harness.Run(t, harness.Config(t), objects.Boxes, objects.Echoes)
+	nc := n.Dial()
+	fill := func(size int) string { return fmt.Sprintf(`{"bytes":%d}`, size) }
+	// {"content":"…"} and "…" around the text
+	state, result := limit-len(`{"content":""}`), limit-2
+	for _, tc := range []struct {
+		name, hook, payload string
+		code                int
+	}{
+		{"payload at its limit", "put", `"` + strings.Repeat("p", limit-2) + `"`, 0},
+		{"payload over its limit", "put", `"` + strings.Repeat("p", limit-1) + `"`, 413},
+		{"result at its limit", "make", fill(result), 0},
+		{"result over its limit", "make", fill(result + 1), 413},
+		{"state at its limit", "fill", fill(state), 0},
+		{"state over its limit", "fill", fill(state + 1), 413},
+		{"state far over its limit", "fill", fill(3 * state), 413},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			before := harness.Counts(t, nc)
+			r, err := harness.TryAsk(t.Context(), nc, "call.box.big."+tc.hook, []byte(tc.payload), 20*time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Code != tc.code {
+				t.Fatalf("got code %d %.200s, want %d", r.Code, r.Data, tc.code)
+			}
+			if d := cmp.Diff(before, harness.Counts(t, nc)); d != "" && tc.code != 0 {
+				t.Errorf("something was written:\n%s", d)
+			}
+		})
+	}
+	want := fmt.Sprint(state)
+	if r := harness.Ask(t, nc, "call.box.big.look", nil); string(r.Data) != want {
+		t.Errorf("the box holds %s bytes, want %s", r.Data, want)
+	}
+	n.Again(objects.Boxes, objects.Echoes)
+	nc = n.Dial()
+	if r := harness.Ask(t, nc, "call.box.big.look", nil); string(r.Data) != want {
+		t.Errorf("after a restart: the box holds %d %s bytes, want %s", r.Code, r.Data, want)
+	}
+	if r := harness.Ask(t, nc, "call.box.big.fill", []byte(fill(1))); string(r.Data) != "1" {
+		t.Errorf("shrink: got %d %s", r.Code, r.Data)
+	}
+	// A send at the limit is applied, one that the inbox cannot hold is refused there.
+	seq := harness.AskStored(t, nc, "hook.box.big.put", []byte(`"`+strings.Repeat("p", limit-2)+`"`))
+	if r := harness.Ask(t, nc, "call.box.big.look", nil, "Perdure-After", fmt.Sprint(seq)); string(r.Data) != "1" {
+		t.Errorf("after a send at the limit: got %d %s", r.Code, r.Data)
+	}
+	harness.AskStored(t, nc, "hook.box.big.put", []byte(`"`+strings.Repeat("p", limit+1000)+`"`))
+	harness.Eventually(t, 5*time.Second, func() string {
+		if dead := harness.ReadStream(t, nc, "PERDURE_DEAD"); len(dead) != 1 {
+			return fmt.Sprintf("%d dead letters for a send over the limit", len(dead))
+		}
+		return ""
+	})
+	logs, _ := harness.Logs(t, nc)
+	if len(logs) == 0 {
+		t.Error("no logs")
+	}
+}
