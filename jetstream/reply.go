@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
 
@@ -136,7 +137,7 @@ func unsafeInHeader(r rune) bool { return r == '%' || r < ' ' || r == 0x7f }
 
 func parseRun(v string) (string, error) {
 	typ, key, ok := strings.Cut(v, "/")
-	if !ok && v != "" {
+	if !ok && v != "" || !utf8.ValidString(v) {
 		return "", fmt.Errorf("header %s: %q is not a run", HeaderRun, v)
 	}
 	if !strings.Contains(key, "%") {

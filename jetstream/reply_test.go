@@ -112,6 +112,7 @@ func TestDecodeOutcome_Foreign(t *testing.T) {
 		"seq":      {nats.Header{HeaderSeq: {"-1"}}, "1"},
 		"next":     {nats.Header{HeaderNext: {"x"}}, "1"},
 		"run":      {nats.Header{HeaderRun: {"tally/%2"}}, "1"},
+		"bytes":    {nats.Header{HeaderRun: {"tally/\xeb"}}, "1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if o, err := DecodeOutcome(f.header, []byte(f.body)); err == nil {
