@@ -91,6 +91,16 @@ func (s *Store) provisionMeta(ctx context.Context) error {
 
 // createMeta is repeated, as an error that is not permanent, when another node came first.
 func (s *Store) createMeta(ctx context.Context) error {
+	// A store that is being made has META first. What is older than META lost it.
+	if _, err := s.js.Stream(ctx, "KV_"+s.names.PartitionsBucket()); err == nil {
+		if time.Now().Before(s.lostAfter) {
+			return errNoMeta // META may still be recovering
+		}
+		return fmt.Errorf("%w: bucket %s is missing or empty, although there is a bucket %s: restore it from a backup",
+			ErrIncompatible, s.names.MetaBucket(), s.names.PartitionsBucket())
+	} else if !errors.Is(err, js.ErrStreamNotFound) {
+		return fmt.Errorf("look up bucket %s: %w", s.names.PartitionsBucket(), err)
+	}
 	m, err := newMeta(s.cfg)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrIncompatible, err)
@@ -105,6 +115,8 @@ func (s *Store) createMeta(ctx context.Context) error {
 	s.meta = m
 	return nil
 }
+
+var errNoMeta = errors.New("the numbers of the store are not there yet")
 
 // errExists hides the server's code for a lost race, so that the step is repeated.
 var errExists = errors.New("another node came first")

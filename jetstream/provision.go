@@ -95,8 +95,8 @@ func Provision(ctx context.Context, nc *nats.Conn, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("use JetStream: %w", err)
 	}
-	s := &Store{nc: nc, js: j, names: names, cfg: cfg.withDefaults()}
-	for _, step := range []func(context.Context) error{s.provisionMeta, s.provisionStreams, s.provisionBuckets, s.completeMeta} {
+	s := &Store{nc: nc, js: j, names: names, cfg: cfg.withDefaults(), lostAfter: time.Now().Add(missingAfter)}
+	for _, step := range []func(context.Context) error{s.noOverlap, s.provisionMeta, s.provisionStreams, s.provisionBuckets, s.completeMeta} {
 		if err := s.patiently(ctx, step); err != nil {
 			return nil, err
 		}

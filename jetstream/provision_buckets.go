@@ -11,10 +11,7 @@ import (
 
 func (s *Store) provisionBuckets(ctx context.Context) (err error) {
 	n := s.names
-	s.leases, err = s.bucket(ctx, js.KeyValueConfig{
-		Bucket: n.LeasesBucket(), Description: "node leases", Storage: js.MemoryStorage, TTL: s.cfg.LeaseTTL,
-		LimitMarkerTTL: max(s.cfg.LeaseTTL, time.Second), // without markers a watch gets no event on expiry
-	})
+	s.leases, err = s.bucket(ctx, s.leasesConfig())
 	if err != nil {
 		return err
 	}
@@ -26,11 +23,20 @@ func (s *Store) provisionBuckets(ctx context.Context) (err error) {
 	return err
 }
 
+func (s *Store) leasesConfig() js.KeyValueConfig {
+	return js.KeyValueConfig{
+		Bucket: s.names.LeasesBucket(), Description: "node leases", Storage: js.MemoryStorage, TTL: s.cfg.LeaseTTL,
+		LimitMarkerTTL: max(s.cfg.LeaseTTL, time.Second), // without markers a watch gets no event on expiry
+	}
+}
+
 // bucket opens a bucket and verifies it, or makes it. A bucket with another TTL is given the one asked for.
 func (s *Store) bucket(ctx context.Context, want js.KeyValueConfig) (js.KeyValue, error) {
 	want.Replicas, want.History = s.cfg.Replicas, 1
 	kv, err := s.js.KeyValue(ctx, want.Bucket)
 	switch {
+	case errors.Is(err, js.ErrBucketNotFound) && want.Storage == js.FileStorage && !s.meta.Created.IsZero():
+		return nil, s.lost("bucket", want.Bucket, err)
 	case errors.Is(err, js.ErrBucketNotFound):
 		kv, err = s.js.CreateKeyValue(ctx, want)
 		switch {
@@ -49,8 +55,8 @@ func (s *Store) bucket(ctx context.Context, want js.KeyValueConfig) (js.KeyValue
 	}
 	have := status.Config()
 	if have.Storage != want.Storage || have.Mirror != nil || len(have.Sources) > 0 {
-		return nil, fmt.Errorf("%w: bucket %s is somebody else's or was changed: its storage is %v, want %v; choose other names with --prefix, such as --prefix acme",
-			ErrIncompatible, want.Bucket, have.Storage, want.Storage)
+		return nil, fmt.Errorf("%w: bucket %s is somebody else's or was changed: its storage is %v, want %v; %s",
+			ErrIncompatible, want.Bucket, have.Storage, want.Storage, s.names.otherPrefix())
 	}
 	if have.TTL != want.TTL || have.LimitMarkerTTL != want.LimitMarkerTTL {
 		have.TTL, have.LimitMarkerTTL = want.TTL, want.LimitMarkerTTL

@@ -71,31 +71,31 @@ func (s *Store) provisionStreams(ctx context.Context) error {
 
 // stream verifies a stream, or makes it where the store is still being made.
 func (s *Store) stream(ctx context.Context, want js.StreamConfig) (*js.StreamInfo, error) {
-	deadline := time.Now().Add(missingAfter)
-	for {
-		stream, err := s.js.Stream(ctx, want.Name)
-		if err == nil {
-			info := stream.CachedInfo()
-			if err := checkStream(info.Config, want); err != nil {
-				return nil, err
-			}
-			return s.allowTTL(ctx, info, want)
-		}
-		if !errors.Is(err, js.ErrStreamNotFound) {
-			return nil, fmt.Errorf("look up stream %s: %w", want.Name, err)
-		}
-		if s.meta.Created.IsZero() {
-			break
-		}
-		if time.Now().After(deadline) {
-			return nil, fmt.Errorf("%w: stream %s is missing, although the store was complete on %s: restore it from a backup",
-				ErrIncompatible, want.Name, s.meta.Created.Format(time.RFC3339))
-		}
-		if err := waitFor(ctx, retryEvery); err != nil {
+	stream, err := s.js.Stream(ctx, want.Name)
+	switch {
+	case err == nil:
+		info := stream.CachedInfo()
+		if err := s.checkStream(info.Config, want); err != nil {
 			return nil, err
 		}
+		return s.allowTTL(ctx, info, want)
+	case !errors.Is(err, js.ErrStreamNotFound):
+		return nil, fmt.Errorf("look up stream %s: %w", want.Name, err)
+	case s.meta.Created.IsZero():
+		return s.createStream(ctx, want)
+	default:
+		return nil, s.lost("stream", want.Name, err)
 	}
-	return s.createStream(ctx, want)
+}
+
+// lost is the error of something that a complete store does not have: err, until it is certain that no server is
+// still recovering it.
+func (s *Store) lost(what, name string, err error) error {
+	if time.Now().Before(s.lostAfter) {
+		return fmt.Errorf("look up %s %s: %w", what, name, err)
+	}
+	return fmt.Errorf("%w: %s %s is missing, although the store was complete on %s: restore it from a backup",
+		ErrIncompatible, what, name, s.meta.Created.Format(time.RFC3339))
 }
 
 // allowTTL lets messages have a TTL in a stream that an earlier version made without.
@@ -118,8 +118,8 @@ func (s *Store) createStream(ctx context.Context, want js.StreamConfig) (*js.Str
 		switch {
 		case err == nil:
 			info := stream.CachedInfo()
-			return info, checkStream(info.Config, want)
-		case isCode(err, errSubjectOverlap):
+			return info, s.checkStream(info.Config, want)
+		case isCode(err, errSubjectOverlap): // made after we looked
 			return nil, s.overlap(ctx, want)
 		case isCode(err, js.JSErrCodeStreamNameInUse): // made by another node meanwhile, with another size perhaps
 			return nil, errExists
@@ -131,23 +131,8 @@ func (s *Store) createStream(ctx context.Context, want js.StreamConfig) (*js.Str
 	}
 }
 
-// overlap names the streams whose subjects are in the way.
-func (s *Store) overlap(ctx context.Context, want js.StreamConfig) error {
-	var others []string
-	for _, subject := range want.Subjects {
-		list := s.js.StreamNames(ctx, js.WithStreamListSubject(subject))
-		for name := range list.Name() {
-			if !slices.Contains(others, name) {
-				others = append(others, name)
-			}
-		}
-	}
-	return fmt.Errorf("%w: the subjects of stream %s (%s) overlap with stream %s: choose subjects of your own, such as --prefix acme",
-		ErrIncompatible, want.Name, brief(want.Subjects), strings.Join(others, ", "))
-}
-
 // checkStream reports what makes a stream unfit. What operators may tune is not looked at.
-func checkStream(have, want js.StreamConfig) error {
+func (s *Store) checkStream(have, want js.StreamConfig) error {
 	var bad []string
 	differ := func(what string, h, w any) {
 		if h != w {
@@ -168,6 +153,12 @@ func checkStream(have, want js.StreamConfig) error {
 	differ("allow-direct", have.AllowDirect, want.AllowDirect)
 	differ("allow-rollup", have.AllowRollup, want.AllowRollup)
 	differ("allow-schedules", have.AllowMsgSchedules, want.AllowMsgSchedules)
+	differ("storage", have.Storage, want.Storage)
+	differ("the persist mode", have.PersistMode, want.PersistMode)
+	differ("whether messages have a TTL", have.AllowMsgTTL && !want.AllowMsgTTL, false)
+	differ("deny-delete", have.DenyDelete, false)
+	differ("deny-purge", have.DenyPurge, false)
+	differ("whether its messages' size is limited", have.MaxMsgSize > 0, false)
 	differ("no-ack", have.NoAck, false)
 	differ("sealed", have.Sealed, false)
 	differ("whether it has sources or a mirror", have.Mirror != nil || len(have.Sources) > 0, false)
@@ -177,8 +168,8 @@ func checkStream(have, want js.StreamConfig) error {
 	if len(bad) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: stream %s is somebody else's or was changed: %s; choose other names with --prefix, such as --prefix acme",
-		ErrIncompatible, have.Name, strings.Join(bad, "; "))
+	return fmt.Errorf("%w: stream %s is somebody else's or was changed: %s; %s",
+		ErrIncompatible, have.Name, strings.Join(bad, "; "), s.names.otherPrefix())
 }
 
 func transformText(t *js.SubjectTransformConfig) string {

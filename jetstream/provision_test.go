@@ -131,8 +131,17 @@ func TestProvision_refuses(t *testing.T) {
 		want   error
 		text   []string
 	}{
-		"overlap":          {before: made(js.StreamConfig{Name: "ORDERS", Subjects: []string{"hook.>"}}), want: ErrIncompatible, text: []string{"ORDERS", "--prefix"}},
-		"overlap with log": {before: made(js.StreamConfig{Name: "LOGS", Subjects: []string{"log.>"}}), want: ErrIncompatible, text: []string{"LOGS", "--prefix"}},
+		"overlap":              {before: made(js.StreamConfig{Name: "ORDERS", Subjects: []string{"hook.>"}}), want: ErrIncompatible, text: []string{"ORDERS", "--prefix"}},
+		"overlap with log":     {before: made(js.StreamConfig{Name: "LOGS", Subjects: []string{"log.>"}}), want: ErrIncompatible, text: []string{"LOGS", "--prefix"}},
+		"overlap with calls":   {before: made(js.StreamConfig{Name: "CALLS", Subjects: []string{"call.>"}}), want: ErrIncompatible, text: []string{"CALLS", "call.*.*.*", "--prefix"}},
+		"overlap with owners":  {before: made(js.StreamConfig{Name: "OWN", Subjects: []string{"own.>"}}), want: ErrIncompatible, text: []string{"OWN", "--prefix"}},
+		"overlap with outputs": {before: made(js.StreamConfig{Name: "OUTS", Subjects: []string{"out.counter.>"}}), want: ErrIncompatible, text: []string{"OUTS", "--prefix"}},
+		"overlap with buckets": {before: made(js.StreamConfig{Name: "ALL", Subjects: []string{"$KV.>"}}), want: ErrIncompatible, text: []string{"ALL", "--prefix"}},
+		"overlap with all":     {before: made(js.StreamConfig{Name: "ALL", Subjects: []string{">"}, NoAck: true}), want: ErrIncompatible, text: []string{"ALL", "--prefix"}},
+		"overlap with a prefix": {
+			before: made(js.StreamConfig{Name: "ACME", Subjects: []string{"acme.>"}}), cfg: Config{Prefix: "acme"},
+			want: ErrIncompatible, text: []string{"ACME", "another prefix than --prefix acme"},
+		},
 		"other stream":     {before: made(js.StreamConfig{Name: "PERDURE_INBOX", Subjects: []string{"foo"}}), want: ErrIncompatible, text: []string{"PERDURE_INBOX", "foo", "--prefix"}},
 		"newer format":     {before: wroteMeta(`{"format":2,"partitions":64,"log_streams":4}`), want: ErrNewerFormat, text: []string{"format 2 is newer", "upgrade"}},
 		"broken meta":      {before: wroteMeta(`[]`), want: ErrIncompatible, text: []string{"PERDURE_META"}},
@@ -200,20 +209,76 @@ func TestProvision_leaseTTL(t *testing.T) {
 	}
 }
 
-// TestProvision_lost: a stream that is gone is not made anew, empty, as if nothing had been in it.
+// TestProvision_refusesFirst: what is refused leaves nothing behind.
+func TestProvision_refusesFirst(t *testing.T) {
+	nc := natstest.Connect(t, natstest.Server(t))
+	j := newJS(t, nc)
+	if _, err := j.CreateStream(t.Context(), js.StreamConfig{Name: "LOGS", Subjects: []string{"log.>"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Provision(t.Context(), nc, Config{}); !errors.Is(err, ErrIncompatible) {
+		t.Fatal(err)
+	}
+	var names []string
+	for name := range j.StreamNames(t.Context()).Name() {
+		names = append(names, name)
+	}
+	if len(names) != 1 {
+		t.Errorf("there are streams %q", names)
+	}
+}
+
+// TestProvision_unfit: a stream that could not keep what is written to it is not used.
+func TestProvision_unfit(t *testing.T) {
+	for name, change := range map[string]func(*js.StreamConfig){
+		"memory":      func(c *js.StreamConfig) { c.Storage = js.MemoryStorage },
+		"deny delete": func(c *js.StreamConfig) { c.DenyDelete = true },
+		"deny purge":  func(c *js.StreamConfig) { c.DenyPurge = true },
+		"async":       func(c *js.StreamConfig) { c.PersistMode = js.AsyncPersistMode },
+		"tiny":        func(c *js.StreamConfig) { c.MaxMsgSize = 100 },
+		"message TTL": func(c *js.StreamConfig) { c.AllowMsgTTL = true },
+		"one each":    func(c *js.StreamConfig) { c.MaxMsgsPerSubject = 1 },
+		"aging":       func(c *js.StreamConfig) { c.MaxAge = time.Hour },
+	} {
+		t.Run(name, func(t *testing.T) {
+			nc := natstest.Connect(t, natstest.Server(t))
+			s := &Store{nc: nc, js: newJS(t, nc), cfg: Config{}.withDefaults(), meta: meta{Partitions: 4, LogStreams: 1}}
+			for _, cfg := range s.streams() {
+				if cfg.Name != s.names.LogStream(0) {
+					continue
+				}
+				change(&cfg)
+				if _, err := s.js.CreateStream(t.Context(), cfg); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, err := Provision(t.Context(), nc, Config{Partitions: 4, LogStreams: 1})
+			if !errors.Is(err, ErrIncompatible) || !strings.Contains(err.Error(), s.names.LogStream(0)) {
+				t.Errorf("got %v", err)
+			}
+			t.Log(err)
+		})
+	}
+}
+
+// TestProvision_lost: what is gone is not made anew, empty, as if nothing had been in it.
 func TestProvision_lost(t *testing.T) {
-	natstest.InBubble(t, func(t *testing.T) {
-		nc := natstest.Connect(t, natstest.Bubble(t))
-		s := provision(t, nc, Config{})
-		if err := s.js.DeleteStream(t.Context(), s.names.LogStream(2)); err != nil {
-			t.Fatal(err)
-		}
-		_, err := Provision(t.Context(), nc, Config{})
-		if !errors.Is(err, ErrIncompatible) || !strings.Contains(err.Error(), s.names.LogStream(2)) {
-			t.Fatal(err)
-		}
-		t.Log(err)
-	})
+	for _, lost := range []string{"PERDURE_LOG_2", "KV_PERDURE_PARTITIONS", "KV_PERDURE_TOKENS", "KV_PERDURE_META"} {
+		t.Run(lost, func(t *testing.T) {
+			natstest.InBubble(t, func(t *testing.T) {
+				nc := natstest.Connect(t, natstest.Bubble(t))
+				s := provision(t, nc, Config{})
+				if err := s.js.DeleteStream(t.Context(), lost); err != nil {
+					t.Fatal(err)
+				}
+				_, err := Provision(t.Context(), nc, Config{})
+				if !errors.Is(err, ErrIncompatible) || !strings.Contains(err.Error(), strings.TrimPrefix(lost, "KV_")) {
+					t.Fatal(err)
+				}
+				t.Log(err)
+			})
+		})
+	}
 }
 
 // TestProvision_interrupted: what a node left half made is completed by the next.

@@ -19,7 +19,8 @@ type Store struct {
 	meta  meta
 
 	metaBucket, leases, partitions, tokens js.KeyValue
-	replicated                             bool // some log stream has replicas
+	replicated                             bool      // some log stream has replicas
+	lostAfter                              time.Time // when a bucket of a complete store is taken for lost
 }
 
 // Names makes the store's names and subjects.
