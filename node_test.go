@@ -81,6 +81,25 @@ func TestNode_restart(t *testing.T) {
 	}
 }
 
+// TestNode_serverRestarts: a node on the only server loses its lease with it, which is in memory, and comes back by itself.
+func TestNode_serverRestarts(t *testing.T) {
+	opts := natstest.Options(t.TempDir())
+	opts.Port = natstest.FreePort(t)
+	server := natstest.Start(t, opts)
+	def := newTally()
+	n := start(t, perdure.Config{NATS: []string{server.ClientURL()}, Name: "a", LeaseTTL: 2 * time.Second}, def)
+	for round := range 3 {
+		if got, err := def.add.Call(t.Context(), n.Client(), "bob", amount{1}); err != nil || got != round+1 {
+			t.Fatalf("round %d: add = %d, %v", round, got, err)
+		}
+		natstest.Stop(server)
+		server = natstest.Start(t, opts)
+	}
+	if got, err := def.get.Call(t.Context(), n.Client(), "bob", actor.None{}); err != nil || got != 3 {
+		t.Errorf("get = %d, %v", got, err)
+	}
+}
+
 func TestNode_definitions(t *testing.T) {
 	_, err := perdure.Start(t.Context(), perdure.Config{Listen: "none", Store: t.TempDir()},
 		actor.NewObject[tally]("Bad Name"), newTally(), newTally())

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/perdure/perdure/router"
@@ -72,4 +73,14 @@ func stopWatch(w jetstream.KeyWatcher) {
 			return
 		}
 	}
+}
+
+// lastOfKey reads a key's last message, also a marker of its deletion, from the leader. Error: errNoMessage.
+func lastOfKey(ctx context.Context, nc *nats.Conn, bucket, key string) (*stored, error) {
+	return (&Store{nc: nc}).get(ctx, "KV_"+bucket, getRequest{LastFor: "$KV." + bucket + "." + key})
+}
+
+// gone reports whether a key's message says that it was deleted, or that it expired.
+func gone(m *stored) bool {
+	return m.Header.Get("KV-Operation") != "" || m.Header.Get(jetstream.MarkerReasonHeader) != ""
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/perdure/perdure/router"
@@ -16,12 +17,21 @@ const leasePrefix = "node."
 
 // Leases is [router.Leases] in a bucket whose TTL is the lease TTL. Only the bucket's TTL will do: an update drops
 // the TTL of a key. Use it on a connection of its own, so that renewals do not queue behind anything else.
-type Leases struct{ kv jetstream.KeyValue }
+//
+// The bucket is in memory: servers that were all restarted have it no more. Then every lease is lost, and the first
+// node that begins a new session makes the bucket again.
+type Leases struct {
+	kv   jetstream.KeyValue
+	nc   *nats.Conn
+	make func(ctx context.Context) error // the bucket, if there is none
+}
 
 var _ router.Leases = (*Leases)(nil)
 
-// NewLeases returns the leases in a bucket.
-func NewLeases(kv jetstream.KeyValue) *Leases { return &Leases{kv} }
+// NewLeases returns the leases in a bucket, which nc reaches; again makes it when there is none.
+func NewLeases(kv jetstream.KeyValue, nc *nats.Conn, again func(ctx context.Context) error) *Leases {
+	return &Leases{kv, nc, again}
+}
 
 // Create implements [router.Leases].
 func (l *Leases) Create(ctx context.Context, lease router.Lease) (uint64, error) {
@@ -33,6 +43,12 @@ func (l *Leases) Create(ctx context.Context, lease router.Lease) (uint64, error)
 	ctx, cancel := context.WithTimeout(ctx, bucketTimeout)
 	defer cancel()
 	revision, err := l.kv.Create(ctx, leasePrefix+lease.Node, value)
+	if noStream(err) {
+		if err := l.make(ctx); err != nil {
+			return 0, fmt.Errorf("%s: %w", operation, err)
+		}
+		revision, err = l.kv.Create(ctx, leasePrefix+lease.Node, value)
+	}
 	return revision, bucketError(operation, err)
 }
 
@@ -46,6 +62,9 @@ func (l *Leases) Renew(ctx context.Context, lease router.Lease) (uint64, error) 
 	ctx, cancel := context.WithTimeout(ctx, bucketTimeout)
 	defer cancel()
 	revision, err := l.kv.Update(ctx, leasePrefix+lease.Node, value, lease.Revision)
+	if noStream(err) && l.missing(ctx) {
+		return 0, fmt.Errorf("%s: bucket %s is gone: %w", operation, l.kv.Bucket(), router.ErrConflict)
+	}
 	return revision, bucketError(operation, err)
 }
 
@@ -61,32 +80,42 @@ func (l *Leases) Delete(ctx context.Context, lease router.Lease) error {
 func (l *Leases) Get(ctx context.Context, node string) (router.Lease, error) {
 	ctx, cancel := context.WithTimeout(ctx, bucketTimeout)
 	defer cancel()
-	e, err := l.kv.Get(ctx, leasePrefix+node)
+	m, err := lastOfKey(ctx, l.nc, l.kv.Bucket(), leasePrefix+node)
 	switch {
-	case errors.Is(err, jetstream.ErrKeyNotFound):
+	case errors.Is(err, errNoMessage), noStream(err) && l.missing(ctx), err == nil && gone(m):
 		return router.Lease{Node: node}, nil
 	case err != nil:
 		return router.Lease{}, bucketError("read lease of node "+node, err)
 	}
-	return decodeLease(e), nil
+	return decodeLease(node, m.Seq, m.Data), nil
+}
+
+// missing reports whether the servers say that there is no bucket; they may also not answer.
+func (l *Leases) missing(ctx context.Context) bool {
+	_, err := lastOfKey(ctx, l.nc, l.kv.Bucket(), leasePrefix+"0")
+	return isCode(err, jetstream.JSErrCodeStreamNotFound)
+}
+
+// noStream reports whether an error may come from there being no stream.
+func noStream(err error) bool {
+	return errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders) || isCode(err, jetstream.JSErrCodeStreamNotFound)
 }
 
 // Watch implements [router.Leases].
 func (l *Leases) Watch(ctx context.Context, fn func(router.Lease)) error {
 	return watchBucket(ctx, l.kv, leasePrefix+">", func(e jetstream.KeyValueEntry) {
-		if lease := decodeLease(e); e.Operation() == jetstream.KeyValuePut && lease.Session != "" {
+		if lease := decodeLease(e.Key()[len(leasePrefix):], e.Revision(), e.Value()); e.Operation() == jetstream.KeyValuePut && lease.Session != "" {
 			fn(lease)
 		}
 	})
 }
 
 // decodeLease returns the lease in an entry, without a session when it is not one.
-func decodeLease(e jetstream.KeyValueEntry) router.Lease {
-	node := e.Key()[len(leasePrefix):]
+func decodeLease(node string, revision uint64, value []byte) router.Lease {
 	var lease router.Lease
-	if json.Unmarshal(e.Value(), &lease) != nil || lease.Node != node {
+	if json.Unmarshal(value, &lease) != nil || lease.Node != node {
 		lease = router.Lease{Node: node}
 	}
-	lease.Revision = e.Revision()
+	lease.Revision = revision
 	return lease
 }

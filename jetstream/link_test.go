@@ -1,6 +1,7 @@
 package jetstream_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -35,16 +36,18 @@ func bucketServer(t *testing.T) *server.Server {
 type link struct {
 	wire *natstest.Wire
 	js   natsjs.JetStream
+	nc   *nats.Conn
 }
 
 func dialBuckets(t *testing.T, s *server.Server) *link {
 	t.Helper()
 	wire := natstest.NewWire(s)
-	js, err := natsjs.New(natstest.Connect(t, s, nats.InProcessServer(wire)))
+	nc := natstest.Connect(t, s, nats.InProcessServer(wire))
+	js, err := natsjs.New(nc)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &link{wire, js}
+	return &link{wire, js, nc}
 }
 
 func (l *link) bucket(t *testing.T, name string) natsjs.KeyValue {
@@ -58,14 +61,10 @@ func (l *link) bucket(t *testing.T, name string) natsjs.KeyValue {
 
 func (l *link) leases(t *testing.T) *jetstream.Leases {
 	t.Helper()
-	return jetstream.NewLeases(l.bucket(t, "LEASES"))
+	return jetstream.NewLeases(l.bucket(t, "LEASES"), l.nc, func(context.Context) error { return nil })
 }
 
 func (l *link) partitions(t *testing.T) *jetstream.Partitions {
 	t.Helper()
-	stream, err := l.js.Stream(t.Context(), "KV_PARTITIONS")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return jetstream.NewPartitions(l.bucket(t, "PARTITIONS"), stream)
+	return jetstream.NewPartitions(l.bucket(t, "PARTITIONS"), l.nc)
 }

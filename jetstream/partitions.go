@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/perdure/perdure/router"
@@ -18,33 +19,33 @@ const partitionPrefix = "partition."
 
 // Partitions is [router.Partitions] in a bucket without TTL.
 type Partitions struct {
-	kv     jetstream.KeyValue
-	stream jetstream.Stream
+	kv jetstream.KeyValue
+	nc *nats.Conn
 }
 
 var _ router.Partitions = (*Partitions)(nil)
 
-// NewPartitions returns the records in a bucket. stream is the bucket's own: of a deleted key it tells the revision,
-// which the bucket does not.
-func NewPartitions(kv jetstream.KeyValue, stream jetstream.Stream) *Partitions {
-	return &Partitions{kv, stream}
+// NewPartitions returns the records in a bucket, which nc reaches. They are read from the leader: the bucket answers
+// from replicas that may lag, and does not tell the revision of a deleted key.
+func NewPartitions(kv jetstream.KeyValue, nc *nats.Conn) *Partitions {
+	return &Partitions{kv, nc}
 }
 
 // Get implements [router.Partitions].
 func (p *Partitions) Get(ctx context.Context, partition int) (router.Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, bucketTimeout)
 	defer cancel()
-	m, err := p.stream.GetLastMsgForSubject(ctx, "$KV."+p.kv.Bucket()+"."+partitionKey(partition))
+	m, err := lastOfKey(ctx, p.nc, p.kv.Bucket(), partitionKey(partition))
 	switch {
-	case errors.Is(err, jetstream.ErrMsgNotFound):
+	case errors.Is(err, errNoMessage):
 		return router.Record{Partition: partition}, nil
 	case err != nil:
 		return router.Record{}, bucketError("read record of partition "+strconv.Itoa(partition), err)
 	}
 	// A key that was deleted has no value, and so no record.
-	r, err := decodeRecord(partition, m.Sequence, m.Data)
+	r, err := decodeRecord(partition, m.Seq, m.Data)
 	if err != nil {
-		return r, fmt.Errorf("record of partition %d, revision %d of bucket %s: %w", partition, m.Sequence, p.kv.Bucket(), err)
+		return r, fmt.Errorf("record of partition %d, revision %d of bucket %s: %w", partition, m.Seq, p.kv.Bucket(), err)
 	}
 	return r, nil
 }

@@ -19,16 +19,15 @@ func (s *Store) LeasesOn(ctx context.Context, nc *nats.Conn) (*Leases, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open bucket %s: %w", s.leases.Bucket(), err)
 	}
-	return NewLeases(kv), nil
+	return NewLeases(kv, nc, func(ctx context.Context) error {
+		_, err := s.bucket(ctx, s.leasesConfig())
+		return err
+	}), nil
 }
 
 // PartitionRecords returns the partitions' ownership records.
-func (s *Store) PartitionRecords(ctx context.Context) (*Partitions, error) {
-	stream, err := s.js.Stream(ctx, "KV_"+s.partitions.Bucket())
-	if err != nil {
-		return nil, fmt.Errorf("open bucket %s: %w", s.partitions.Bucket(), err)
-	}
-	return NewPartitions(s.partitions, stream), nil
+func (s *Store) PartitionRecords(context.Context) (*Partitions, error) {
+	return NewPartitions(s.partitions, s.nc), nil
 }
 
 // LogStream returns the number of the stream that holds the event logs of a partition.
