@@ -3,6 +3,7 @@ package perdure
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -22,6 +23,7 @@ type hosting struct {
 	mu      sync.Mutex
 	trusted bool                 // as last said
 	watch   map[int]func() error // stops the watch of a partition's logs
+	floors  map[int][2]uint64    // of the last two checkpoints
 }
 
 // Own watches the logs before it reads them: what a former owner's append leaves there later is then seen.
@@ -29,7 +31,7 @@ func (h *hosting) Own(ctx context.Context, claims []actor.Claim) error {
 	ids := make([]int, 0, len(claims))
 	for _, c := range claims {
 		ids = append(ids, c.Partition)
-		if err := h.watchLogs(ctx, c.Partition); err != nil {
+		if err := h.watchLogs(ctx, c.Partition, c.Checkpoint.Floor); err != nil {
 			h.Drop(ids)
 			return err
 		}
@@ -47,7 +49,70 @@ func (h *hosting) Own(ctx context.Context, claims []actor.Claim) error {
 	return nil
 }
 
-func (h *hosting) Checkpoint(p int) (actor.Checkpoint, bool) { return h.host.Checkpoint(p) }
+func (h *hosting) Checkpoint(p int) (actor.Checkpoint, bool) {
+	c, ok := h.host.Checkpoint(p)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if f, hosted := h.floors[p]; ok && hosted {
+		h.floors[p] = [2]uint64{f[1], c.Floor}
+	}
+	return c, ok
+}
+
+// rewatch looks, each time that the append connection was made anew, for what others appended while nobody watched.
+func (h *hosting) rewatch(ctx context.Context) error {
+	status := h.appends.StatusChanged(nats.RECONNECTING, nats.CONNECTED)
+	defer h.appends.RemoveStatusListener(status)
+	var since map[int]uint64 // floors when the connection was lost
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case s := <-status:
+			switch {
+			case s == nats.RECONNECTING && since == nil:
+				since = h.watchedUpTo()
+			case s == nats.CONNECTED && since != nil:
+				h.catchUp(ctx, since)
+				since = nil
+			}
+		}
+	}
+}
+
+// watchedUpTo returns, for each partition, a floor that the watch has certainly passed: the last but one that was asked
+// for, because the last may be younger than the loss of the connection.
+func (h *hosting) watchedUpTo() map[int]uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	since := make(map[int]uint64, len(h.floors))
+	for p, f := range h.floors {
+		since[p] = f[0]
+	}
+	return since
+}
+
+// catchUp has the host look at everything that the logs hold above the floors. It tries until that works.
+func (h *hosting) catchUp(ctx context.Context, floors map[int]uint64) {
+	look := func() error {
+		for e, err := range h.log.Tail(ctx, floors) {
+			if err != nil {
+				return err
+			}
+			h.host.Touched(e.Address)
+		}
+		return nil
+	}
+	retry := time.NewTicker(time.Second)
+	defer retry.Stop()
+	for len(floors) > 0 && look() != nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-retry.C:
+		}
+	}
+}
 
 // Release stops taking calls first: callers then ask again until the successor answers.
 func (h *hosting) Release(ctx context.Context, ids []int) (map[int]actor.Checkpoint, error) {
@@ -81,7 +146,7 @@ func (h *hosting) giveUp(ids []int) {
 	}
 }
 
-func (h *hosting) watchLogs(ctx context.Context, id int) error {
+func (h *hosting) watchLogs(ctx context.Context, id int, floor uint64) error {
 	stop, err := h.log.WatchAppends(ctx, id, h.host.Touched)
 	if err != nil {
 		return err
@@ -91,7 +156,14 @@ func (h *hosting) watchLogs(ctx context.Context, id int) error {
 	if h.watch == nil {
 		h.watch = map[int]func() error{}
 	}
+	if old := h.watch[id]; old != nil {
+		_ = old() // owned before, and given up by the host itself
+	}
 	h.watch[id] = stop
+	if h.floors == nil {
+		h.floors = map[int][2]uint64{}
+	}
+	h.floors[id] = [2]uint64{floor, floor}
 	return nil
 }
 
@@ -102,6 +174,7 @@ func (h *hosting) unwatch(ids []int) {
 		if stop := h.watch[id]; stop != nil {
 			_ = stop() // a connection that is gone has no subscriptions
 			delete(h.watch, id)
+			delete(h.floors, id)
 		}
 	}
 }

@@ -147,6 +147,7 @@ func (n *Node) run(h *hosting) {
 	group, failed := errgroup.WithContext(rest)
 	group.Go(func() error { return h.host.Run(rest) })
 	group.Go(func() error { return h.front.Run(rest) })
+	group.Go(func() error { return h.rewatch(rest) })
 	group.Go(func() error {
 		err := n.server.watch(rest)
 		if err != nil {
