@@ -183,6 +183,9 @@ func (h *Host) admit(p *partition, m *Message, it *item) *Error {
 		if m.Hook != HookResume {
 			return Errorf(CodeNotFound, "a token takes %s only", HookResume)
 		}
+		if len(m.Payload) > h.cfg.MaxPayload { // with its token beside it, it would fit into no message
+			return Errorf(CodeTooLarge, "the payload has %d bytes; at most %d are allowed", len(m.Payload), h.cfg.MaxPayload)
+		}
 		req, done := it.req, it.done
 		h.forwards.add(h, m.Key, func() { h.forwardByToken(p, m, req, done) })
 		return nil

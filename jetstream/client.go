@@ -22,7 +22,8 @@ const payloadMargin = 64 << 10
 // ended first, the error matches its cause too.
 //
 // Sends to one object go out one after another, in the order of the calls of Send, and a call that follows a
-// send to the same object through the same client is applied after it.
+// send to the same object through the same client is applied after it. What is sent by token keeps its order among
+// itself only: it passes through the inbox twice, and a later call may overtake it.
 type Client struct {
 	nc    *nats.Conn
 	cfg   ClientConfig
@@ -72,7 +73,7 @@ func (c *Client) Call(ctx context.Context, addr actor.Address, hook string, payl
 	}
 	o, err := DecodeOutcome(m.Header, m.Data)
 	if err != nil {
-		return nil, err
+		return nil, actor.Errorf(actor.CodeTimeout, "somebody who is no node answers on %s, so the outcome is unknown: %v: %.100q", subject, err, m.Data)
 	}
 	if o.Err != nil {
 		return nil, o.Err

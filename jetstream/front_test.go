@@ -27,7 +27,21 @@ type fakeHost struct {
 	describe func(typ string) (json.RawMessage, bool)
 }
 
-func (h *fakeHost) Call(req *actor.Request)                     { h.call(req) }
+// Call says which node answers, as the real host does.
+func (h *fakeHost) Call(req *actor.Request) {
+	if reply := req.Reply; reply != nil {
+		named := *req
+		named.Reply = func(o *actor.Outcome) {
+			if o.Node == "" {
+				o.Node = "n1"
+			}
+			reply(o)
+		}
+		req = &named
+	}
+	h.call(req)
+}
+
 func (h *fakeHost) Hosts(typ string) bool                       { return h.hosts(typ) }
 func (h *fakeHost) Describe(typ string) (json.RawMessage, bool) { return h.describe(typ) }
 

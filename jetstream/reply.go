@@ -90,6 +90,9 @@ func DecodeOutcome(h nats.Header, body []byte) (*actor.Outcome, error) {
 	if !json.Valid(body) {
 		return nil, fmt.Errorf("decode outcome: the body is not JSON")
 	}
+	if o.Node == "" { // a stream on the call's subject acknowledges in JSON, too
+		return nil, fmt.Errorf("decode outcome: no header %s", HeaderNode)
+	}
 	o.Result = body
 	return o, nil
 }

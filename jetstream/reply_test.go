@@ -18,9 +18,9 @@ func TestOutcome_RoundTrip(t *testing.T) {
 		"result":      {Run: "tally/alice", Seq: 7, Node: "n1", Result: json.RawMessage(`{"n":1}`)},
 		"none":        {Run: "tally/alice", Node: "n1", Result: json.RawMessage(`null`)},
 		"events":      {Run: "tally/alice", Node: "n1", Result: json.RawMessage(`[]`), Next: 12},
-		"awkward key": {Run: "tally/a\r\nb %2E/c ", Seq: 1, Result: json.RawMessage(`1`)},
-		"UTF-8 key":   {Run: "tally/zoë und söhne", Seq: 1, Result: json.RawMessage(`1`)},
-		"percent key": {Run: "tally/100%", Seq: 1, Result: json.RawMessage(`1`)},
+		"awkward key": {Node: "n1", Run: "tally/a\r\nb %2E/c ", Seq: 1, Result: json.RawMessage(`1`)},
+		"UTF-8 key":   {Node: "n1", Run: "tally/zoë und söhne", Seq: 1, Result: json.RawMessage(`1`)},
+		"percent key": {Node: "n1", Run: "tally/100%", Seq: 1, Result: json.RawMessage(`1`)},
 		"object failure": {Run: "tally/alice", Seq: 3, Node: "n1", Err: &actor.Error{
 			Code: actor.CodeUser, Message: "line one\nline two", Source: actor.SourceObject, Details: json.RawMessage(`{"a":1}`),
 		}},
@@ -107,12 +107,13 @@ func TestDecodeOutcome_Foreign(t *testing.T) {
 		header nats.Header
 		body   string
 	}{
-		"not JSON": {nil, "hello"},
+		"not JSON": {nats.Header{HeaderNode: {"n1"}}, "hello"},
+		"a PubAck": {nil, `{"stream":"CALLS","seq":1}`},
 		"code":     {nats.Header{HeaderErrorCode: {"many"}}, ""},
-		"seq":      {nats.Header{HeaderSeq: {"-1"}}, "1"},
-		"next":     {nats.Header{HeaderNext: {"x"}}, "1"},
-		"run":      {nats.Header{HeaderRun: {"tally/%2"}}, "1"},
-		"bytes":    {nats.Header{HeaderRun: {"tally/\xeb"}}, "1"},
+		"seq":      {nats.Header{HeaderNode: {"n1"}, HeaderSeq: {"-1"}}, "1"},
+		"next":     {nats.Header{HeaderNode: {"n1"}, HeaderNext: {"x"}}, "1"},
+		"run":      {nats.Header{HeaderNode: {"n1"}, HeaderRun: {"tally/%2"}}, "1"},
+		"bytes":    {nats.Header{HeaderNode: {"n1"}, HeaderRun: {"tally/\xeb"}}, "1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if o, err := DecodeOutcome(f.header, []byte(f.body)); err == nil {
@@ -128,7 +129,7 @@ func FuzzDecodeOutcome(f *testing.F) {
 	f.Add("", "", "", "503", "", []byte(`{"code":1e99}`))
 	f.Fuzz(func(t *testing.T, run, seq, next, code, source string, body []byte) {
 		o, err := DecodeOutcome(nats.Header{
-			HeaderRun: {run}, HeaderSeq: {seq}, HeaderNext: {next}, HeaderErrorCode: {code}, HeaderErrorSource: {source},
+			HeaderRun: {run}, HeaderSeq: {seq}, HeaderNext: {next}, HeaderErrorCode: {code}, HeaderErrorSource: {source}, HeaderNode: {"n1"},
 		}, body)
 		if err != nil {
 			return
