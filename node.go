@@ -118,7 +118,8 @@ func (n *Node) assemble(ctx context.Context, store *jetstream.Store, defs []acto
 			r, err := records.Get(ctx, p)
 			return r.Epoch, err
 		},
-		Flush: cfg.Flush, Idle: cfg.Idle, MaxResident: cfg.MaxResident, MaxQueued: cfg.MaxQueued,
+		Trusted: func() bool { return n.owner.Trusted() },
+		Flush:   cfg.Flush, Idle: cfg.Idle, MaxResident: cfg.MaxResident, MaxQueued: cfg.MaxQueued,
 		MaxPayload: store.MaxPayload(),
 	}, defs...)
 	if err != nil {

@@ -40,7 +40,7 @@ func (t *turn) hook(it *item) {
 	switch {
 	case bad != nil:
 		t.reject(it, bad)
-	case it.inbox == 0 && strings.HasPrefix(req.Header.CallID, runtimeID):
+	case it.inbox == 0 && strings.HasPrefix(req.Header.CallID, runtimeID) && !req.Header.forwarded():
 		t.reject(it, Errorf(CodeInvalid, "call id %q: ids that begin with %s are the runtime's", req.Header.CallID, runtimeID))
 	case h.query != nil:
 		t.query(it, h, payload)
@@ -59,11 +59,12 @@ func (t *turn) hook(it *item) {
 // refusal says why a call cannot be received now.
 func (t *turn) refusal(it *item) *Error {
 	r := t.run
+	call := it.inbox == 0 && !it.req.Header.forwarded()
 	pending := r.typ.run != nil && !r.typ.run.startsItself && r.x.status == StatusPending
 	switch {
-	case it.inbox == 0 && r.parked != nil:
+	case call && r.parked != nil:
 		return r.stopped()
-	case it.inbox == 0 && pending:
+	case call && pending:
 		return Errorf(CodeNotFound, "run %s is not started: call %s with its input", r.addr, HookStart)
 	case len(r.x.queue) >= r.host.cfg.MaxQueued:
 		return limitError("calls queued for one run", r.host.cfg.MaxQueued)

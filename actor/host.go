@@ -26,6 +26,8 @@ type Config struct {
 	LogStream func(int) int     // which log stream holds a partition
 	// Confirm returns the epoch in the partition's ownership record: an epoch that it did not issue is not believed.
 	Confirm func(ctx context.Context, partition int) (uint64, error)
+	// Trusted reports whether the node's lease may be trusted by the clock now; nil: as [Host.SetTrusted] said last.
+	Trusted func() bool
 
 	Flush       time.Duration // how long a turn waits for a step before it commits without its result; default 1 ms
 	Idle        time.Duration // after which a settled object is evicted; default 5 min
@@ -54,6 +56,9 @@ func (c Config) withDefaults() Config {
 	orInt(&c.MaxInFlight, 65_536)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Trusted == nil {
+		c.Trusted = func() bool { return true }
 	}
 	return c
 }
@@ -95,7 +100,7 @@ func NewHost(cfg Config, defs ...Definition) (*Host, error) {
 	h.ctx, h.cancel = context.WithCancel(context.Background()) //nolint:forbidigo // ended by Run and Close
 	h.seen = make([]atomic.Uint64, 256)
 	h.inbox.init(cfg.MaxInFlight)
-	h.trust.init()
+	h.trust.init(cfg.Trusted)
 	return h, nil
 }
 
@@ -205,15 +210,15 @@ func (h *Host) Call(req *Request) {
 
 // limited counts the call as in flight until its reply, or refuses it.
 func (h *Host) limited(req *Request) *Request {
-	if req.Reply == nil {
-		return req
+	reply, counted := req.Reply, *req
+	if reply == nil {
+		reply = func(*Outcome) {} // nobody is told, but it counts
 	}
 	if h.inFlight.Add(1) > int64(h.cfg.MaxInFlight) {
 		h.inFlight.Add(-1)
-		req.Reply(&Outcome{Node: h.cfg.Node, Err: limitError("calls in flight on this node", h.cfg.MaxInFlight)})
+		reply(&Outcome{Node: h.cfg.Node, Err: limitError("calls in flight on this node", h.cfg.MaxInFlight)})
 		return nil
 	}
-	reply, counted := req.Reply, *req
 	var once sync.Once
 	counted.Reply = func(o *Outcome) {
 		once.Do(func() {

@@ -2,6 +2,7 @@ package actor
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"math"
 	"slices"
@@ -47,6 +48,14 @@ func (r *inboxReader) restarted() <-chan struct{} {
 
 // runtimeID begins the call ids that the runtime gives.
 const runtimeID = "~"
+
+// tokenID begins the call ids of sends that came by token without one.
+const tokenID = runtimeID + "token-"
+
+// forwarded reports whether the header is that of a send that came by token and was given to its run by a node.
+func (h *CallHeader) forwarded() bool {
+	return h.Token != "" && (strings.HasPrefix(h.CallID, tokenID) || !strings.HasPrefix(h.CallID, runtimeID))
+}
 
 // inboxID is the call id of a send that was given none.
 func inboxID(seq uint64) string { return runtimeID + "send-" + strconv.FormatUint(seq, 10) }
@@ -172,7 +181,7 @@ func (h *Host) admit(p *partition, m *Message, it *item) *Error {
 		return Errorf(CodeInvalid, "%v", err)
 	}
 	it.req.Address.Key = key
-	if strings.HasPrefix(m.Header.CallID, runtimeID) && m.Header.Token == "" {
+	if strings.HasPrefix(m.Header.CallID, runtimeID) && !m.Header.forwarded() {
 		return Errorf(CodeInvalid, "call id %q: ids that begin with %s are the runtime's", m.Header.CallID, runtimeID)
 	}
 	if to := m.Header.ReplyTo; to != "" && !h.cfg.Outlet.Allows(to) {
@@ -227,12 +236,20 @@ func (h *Host) forwardByToken(p *partition, m *Message, req *Request, done func(
 	}
 	header := m.Header
 	if header.CallID == "" {
-		header.CallID = runtimeID + "token-" + strconv.FormatUint(m.Seq, 10)
+		header.CallID = tokenID + strconv.FormatUint(m.Seq, 10)
 	}
 	header.Token = req.Address.Key
 	h.untilDone("forward send", func(ctx context.Context) error {
-		return h.cfg.Outlet.Forward(ctx, target.addr, target.hook, header, req.Payload)
+		err := h.cfg.Outlet.Forward(ctx, target.addr, target.hook, header, req.Payload)
+		if e := (*Error)(nil); errors.As(err, &e) && e.Code != CodeUnavailable && e.Code != CodeTimeout {
+			refused, err = e, nil
+		}
+		return err
 	})
+	if refused != nil {
+		h.bury(&item{req: req, inbox: m.Seq, done: done}, refused)
+		return
+	}
 	done(h.ctx.Err() == nil && p.ctx.Err() == nil)
 }
 

@@ -143,7 +143,8 @@ type TokenHolder struct {
 
 // Outlet lets effects out that are messages to the outside.
 type Outlet interface {
-	// Forward puts a send into the inbox: durable when it returns.
+	// Forward puts a send into the inbox, or has its run receive it: durable when it returns. An [*Error] other than
+	// 503 and 504 says that it can never be applied.
 	Forward(ctx context.Context, addr Address, hook string, h CallHeader, payload []byte) error
 	// Outcome publishes an outcome to the subject that a send named.
 	Outcome(ctx context.Context, replyTo string, o *Outcome) error

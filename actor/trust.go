@@ -3,10 +3,17 @@ package actor
 import (
 	"context"
 	"sync"
+	"time"
 )
 
-// trust is whether the node's lease may be trusted: work starts only while it may.
+// trustPoll is how often a lease that has run out, and is not known to have, is looked at again.
+const trustPoll = 10 * time.Millisecond
+
+// trust is whether the node's lease may be trusted: work starts only while it may. What was last said is not enough
+// after a pause of the whole process: its clock goes on, and whoever watches the clock may be the last to run again.
 type trust struct {
+	holds func() bool // by the clock, now
+
 	mu      sync.Mutex
 	open    chan struct{} // closed while trusted
 	trusted bool
@@ -14,7 +21,8 @@ type trust struct {
 	end     context.CancelFunc
 }
 
-func (t *trust) init() {
+func (t *trust) init(holds func() bool) {
+	t.holds = holds
 	t.open = make(chan struct{})
 	t.steps, t.end = context.WithCancel(context.Background()) //nolint:forbidigo // ended by set(false)
 	t.end()
@@ -42,8 +50,14 @@ func (t *trust) wait(ctx context.Context) (context.Context, error) {
 		t.mu.Lock()
 		open, trusted, steps := t.open, t.trusted, t.steps
 		t.mu.Unlock()
-		if trusted {
+		switch {
+		case trusted && t.holds():
 			return steps, nil
+		case trusted: // until somebody says so, or renews it
+			if err := pause(ctx, trustPoll); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		select {
 		case <-open:

@@ -53,6 +53,7 @@ func (f *Front) askOwner(ctx context.Context, in *incoming) {
 func (f *Front) toOwner(in *incoming) *ask {
 	h := nats.Header{}
 	maps.Copy(h, in.msg.Header)
+	delete(h, HeaderToken) // it is a node's to say
 	if in.req.Header.CallID == "" {
 		h[HeaderCallID] = []string{uuid.NewString()}
 	}

@@ -45,6 +45,7 @@ func (f *Front) forOwner(m *nats.Msg) {
 		target = Target{Type: tokens[0], Key: tokens[1], Hook: tokens[2]}
 	}
 	in, e := f.read(m, target, err)
+	in.req.Header.Token = m.Header.Get(HeaderToken) // only nodes ask owners
 	switch {
 	case e != nil:
 	case target.IsType():
