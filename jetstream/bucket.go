@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -78,6 +79,25 @@ func stopWatch(w jetstream.KeyWatcher) {
 // lastOfKey reads a key's last message, also a marker of its deletion, from the leader. Error: errNoMessage.
 func lastOfKey(ctx context.Context, nc *nats.Conn, bucket, key string) (*stored, error) {
 	return (&Store{nc: nc}).get(ctx, "KV_"+bucket, getRequest{LastFor: "$KV." + bucket + "." + key})
+}
+
+// updateKey writes a key that is at revision, and returns its new revision. Unlike the bucket's own it never asks
+// twice: where there is no stream it says so at once, by nats.ErrNoResponders.
+func updateKey(ctx context.Context, nc *nats.Conn, bucket, key string, value []byte, revision uint64) (uint64, error) {
+	m := &nats.Msg{Subject: "$KV." + bucket + "." + key, Header: nats.Header{}, Data: value}
+	expect(m.Header, "KV_"+bucket, revision)
+	answer, err := nc.RequestMsgWithContext(ctx, m)
+	if err != nil {
+		return 0, err
+	}
+	var a ack
+	if err := json.Unmarshal(answer.Data, &a); err != nil {
+		return 0, fmt.Errorf("decode answer: %w", err)
+	}
+	if a.Error != nil {
+		return 0, a.Error
+	}
+	return a.Seq, nil
 }
 
 // gone reports whether a key's message says that it was deleted, or that it expired.

@@ -61,7 +61,7 @@ func (l *Leases) Renew(ctx context.Context, lease router.Lease) (uint64, error) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, bucketTimeout)
 	defer cancel()
-	revision, err := l.kv.Update(ctx, leasePrefix+lease.Node, value, lease.Revision)
+	revision, err := updateKey(ctx, l.nc, l.kv.Bucket(), leasePrefix+lease.Node, value, lease.Revision)
 	if noStream(err) && l.missing(ctx) {
 		return 0, fmt.Errorf("%s: bucket %s is gone: %w", operation, l.kv.Bucket(), router.ErrConflict)
 	}
