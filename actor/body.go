@@ -31,7 +31,7 @@ type body struct {
 // step is part of the same record; a slower one goes on outside the turn.
 func (t *turn) quickSteps() {
 	r := t.run
-	for len(r.x.started) > 0 && r.x.err == nil {
+	for len(r.x.started) > 0 && r.x.err == nil && !r.x.stalled {
 		batch := r.x.started
 		r.x.started = nil
 		bodies := make(map[*stepRun]*body, len(batch))
@@ -43,11 +43,13 @@ func (t *turn) quickSteps() {
 		// What a step leaves follows its start in the log: the one that the code waits for, which has no start there
 		// yet, comes first.
 		slices.SortStableFunc(batch, func(a, b *stepRun) int { return cmp.Compare(btoi(a.future), btoi(b.future)) })
-		for _, s := range batch {
+		for i, s := range batch {
+			r.x.busy = i+1 < len(batch)
 			if b := bodies[s]; b != nil {
 				t.quickStep(s, b)
 			}
 		}
+		r.x.busy = false
 	}
 	t.complete()
 }
@@ -109,8 +111,8 @@ func (t *turn) stepEvent(a stepAttempt) {
 }
 
 func (r *run) retryLater(s *stepRun, wait time.Duration) {
-	id := s.id
-	r.timers[id] = time.AfterFunc(max(wait, 0), func() { r.part.deliver(r.addr, item{kind: itemRetry, id: id}) })
+	it := item{kind: itemRetry, step: stepAttempt{step: s}} // of no use once what is in memory was discarded
+	r.timers[s.id] = time.AfterFunc(max(wait, 0), func() { r.part.deliver(r.addr, it) })
 }
 
 func (r *run) startDetached(s *stepRun) {

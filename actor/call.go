@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -74,6 +75,10 @@ func (t *turn) refusal(it *item) *Error {
 	return nil
 }
 
+// forwardedKept is how long the id of a send by token is kept at least: a node that comes back within it finds that the
+// send was received, whatever came after.
+const forwardedKept = time.Hour
+
 // receive puts the call into the log and lets the code go on.
 func (t *turn) receive(it *item, payload []byte) {
 	r, req := t.run, it.req
@@ -84,6 +89,9 @@ func (t *turn) receive(it *item, payload []byte) {
 	switch {
 	case ev.ID != "":
 		due := req.Received.Add(req.timeout()).UTC().Round(0)
+		if req.Header.forwarded() { // after a crash it is forwarded again, whenever that is noticed
+			due = r.host.now().Add(forwardedKept)
+		}
 		ev.Hash, ev.Due = digest(payload), &due
 	case it.inbox != 0:
 		ev.ID = inboxID(it.inbox)

@@ -87,7 +87,7 @@ func (r *run) record(t *turn) (*Record, *Entry, error) {
 
 // leavesWork reports whether the record leaves the run unsettled.
 func (r *run) leavesWork(t *turn) bool {
-	if len(r.x.steps) > 0 || len(t.bodies) > 0 || r.parked != nil || !r.outbox.idle() {
+	if len(r.x.steps) > 0 || len(t.bodies) > 0 || r.x.stalled || r.parked != nil || !r.outbox.idle() || r.part.awaits(r) {
 		return true
 	}
 	for i := range r.x.journal.out {
@@ -206,14 +206,15 @@ func (r *run) committed(t *turn, rec *Record, e *Entry, seq uint64) {
 			r.noteStep(ev.ID, false)
 		}
 	}
-	t.events, r.x.journal.out = rec.Events, nil
+	t.events = rec.Events
+	r.x.journal.written()
 	r.letOutFirst()
 	r.resettle(seq)
 }
 
 // resettle tells the partition whether the run has something left to do; seq is the record that says so.
 func (r *run) resettle(seq uint64) {
-	unsettled := r.x != nil && (len(r.x.steps) > 0 || r.parked != nil || !r.outbox.idle() || r.nearWait())
+	unsettled := r.x != nil && (len(r.x.steps) > 0 || r.x.stalled || r.parked != nil || !r.outbox.idle() || r.nearWait() || r.part.awaits(r))
 	switch {
 	case unsettled && r.unsettled == 0:
 		r.unsettled = seq
@@ -263,6 +264,9 @@ func (r *run) after(t *turn, batch []item) {
 		batch[i].end(true)
 	}
 	r.outbox.start(r)
+	if r.x.stalled {
+		r.part.putBack(r, []item{{kind: itemResume}})
+	}
 	if len(t.events) == 0 {
 		r.resettle(r.lastRec)
 	}

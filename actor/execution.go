@@ -26,6 +26,8 @@ type execution struct {
 	body    *coroutine
 	waitFor string // what the code waits for, for messages
 	ready   func() bool
+	stalled bool // the code could do more, and does so in the next turn
+	busy    bool // ends of steps that were started together are being taken
 	status  Status
 	err     error // *ReplayError, or a panic of a run function (*Error): the run must be parked
 
@@ -139,18 +141,38 @@ func (x *execution) admitLate() {
 	}
 }
 
-// advance lets the code run as long as what it waits for is there.
+// advance lets the code run as long as what it waits for is there, and the turn is not full.
 func (x *execution) advance() {
+	x.stalled = false
 	for x.err == nil {
+		ready := x.body != nil && x.ready != nil && x.ready()
+		next := x.typ.object != nil && x.body == nil && len(x.queue) > 0
 		switch {
-		case x.body != nil && x.ready != nil && x.ready():
+		case !ready && !next:
+			return
+		case x.full():
+			x.stalled = true
+			return
+		case ready:
 			x.ready = nil
 			x.step()
-		case x.typ.object != nil && x.body == nil && len(x.queue) > 0:
-			x.startMethod()
 		default:
-			return
+			x.startMethod()
 		}
+	}
+}
+
+// full reports whether what the code does next belongs into the next turn's record. Replay knows no turns: the events
+// of a stalled run are followed by what its code does then, and by nothing else, so no step may be left to be taken.
+func (x *execution) full() bool {
+	return x.journal.live() && x.journal.size() >= turnBytes && len(x.started) == 0 && !x.busy
+}
+
+// yield parks code that would fill the turn's record beyond measure. Called by the code.
+func (x *execution) yield() {
+	if x.body != nil && x.current == nil && x.full() {
+		x.waitFor, x.ready = "the record of what it has done", func() bool { return true }
+		x.body.wait()
 	}
 }
 
@@ -170,6 +192,7 @@ func (x *execution) step() {
 // await parks the code until ready, or until the scope's deadline: then it returns [ErrTimeout]. Called by the code.
 func (x *execution) await(s *scope, what string, ready func() bool) error {
 	x.body.alive()
+	x.yield()
 	if ready() {
 		return nil
 	}
@@ -208,6 +231,7 @@ func (x *execution) doMatching(ev Event, same func(*Event) bool) *Event {
 	if x.body != nil {
 		x.body.alive()
 	}
+	x.yield()
 	x.admitLate()
 	logged, err := x.journal.command(ev, x.clock(), same)
 	if err != nil {

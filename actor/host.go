@@ -86,6 +86,7 @@ type Host struct {
 
 	mu         sync.RWMutex
 	partitions map[int]*partition
+	taking     map[int]map[Address]bool // partitions that are being taken: what others appended meanwhile
 }
 
 // NewHost compiles the definitions and makes a host that owns nothing yet.
@@ -96,7 +97,7 @@ func NewHost(cfg Config, defs ...Definition) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{cfg: cfg, log: cfg.Logger, types: types, partitions: map[int]*partition{}}
+	h := &Host{cfg: cfg, log: cfg.Logger, types: types, partitions: map[int]*partition{}, taking: map[int]map[Address]bool{}}
 	h.ctx, h.cancel = context.WithCancel(context.Background()) //nolint:forbidigo // ended by Run and Close
 	h.seen = make([]atomic.Uint64, 256)
 	h.inbox.init(cfg.MaxInFlight)

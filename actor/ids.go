@@ -73,11 +73,16 @@ func (t *idTable) put(e *IDEntry) {
 // expire forgets the oldest ids as far as the limits allow. A call without outcome is never forgotten.
 func (t *idTable) expire(now time.Time) {
 	unix := now.Unix()
-	for len(t.order) > 0 {
+	for turned := 0; len(t.order) > 0; {
 		e := t.entries[t.order[0]]
 		old := unix-e.At > int64(idsAge/time.Second) || len(t.order) > idsKept
-		if !old || e.Until >= unix || e.Seq == 0 {
+		switch {
+		case !old || e.Until >= unix || e.Seq == 0 && turned == 2:
 			return
+		case e.Seq == 0: // a call that nobody answers does not keep those behind it
+			turned++
+			t.order = append(t.order[1:], t.order[0])
+			continue
 		}
 		delete(t.entries, e.ID)
 		delete(t.fresh, e.ID)

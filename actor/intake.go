@@ -256,7 +256,7 @@ func (h *Host) forwardByToken(p *partition, m *Message, req *Request, done func(
 // followTimers delivers what the durable schedules fire.
 func (h *Host) followTimers(ctx context.Context) error {
 	return h.follow(ctx, func(ctx context.Context, owned []*partition) error {
-		from := lowest(owned, func(p *partition) uint64 { return p.timers.read })
+		from := lowest(owned, func(p *partition) uint64 { p.timers.join(); return p.timers.read })
 		return h.cfg.Timers.Follow(ctx, from+1, func(f *Firing) error {
 			h.fire(f)
 			return nil
@@ -270,7 +270,7 @@ func (h *Host) fire(f *Firing) {
 		return
 	}
 	p.mu.Lock()
-	fresh := p.timers.begin(f.Seq)
+	fresh := p.timers.joined && p.timers.begin(f.Seq) // one that was just added is read from its cursor, soon
 	p.mu.Unlock()
 	if !fresh {
 		return

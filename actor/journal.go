@@ -13,6 +13,8 @@ type journal struct {
 	next    int
 	out     []Event
 	now     time.Time // of the last event
+	counted int       // events of out counted in bytes
+	bytes   int
 }
 
 // pastEvent is an event of the log with its place there.
@@ -24,6 +26,20 @@ type pastEvent struct {
 }
 
 func (j *journal) live() bool { return j.next == len(j.history) }
+
+// size is about how many bytes the events of the turn take in its record.
+func (j *journal) size() int {
+	if j.counted > len(j.out) { // some were taken back
+		j.counted, j.bytes = 0, 0
+	}
+	for ; j.counted < len(j.out); j.counted++ {
+		j.bytes += len(j.out[j.counted].Payload) + len(j.out[j.counted].Result) + 128
+	}
+	return j.bytes
+}
+
+// written begins the next turn.
+func (j *journal) written() { j.out, j.counted, j.bytes = nil, 0, 0 }
 
 // peek returns the next event of the history, or nil when the history is used up.
 func (j *journal) peek() *pastEvent {

@@ -152,7 +152,8 @@ func (r *run) replay(records []entryRecord, last *Record) error {
 		}
 	}
 	for _, w := range r.x.waits {
-		r.armed[w.id] = w.due.Sub(r.x.journal.now) > nearTimer
+		// A schedule that has fired, perhaps while the run was parked, keeps the time no longer.
+		r.armed[w.id] = w.due.Sub(r.x.journal.now) > nearTimer && w.due.After(r.host.now()) && r.firings[w.id] == nil
 		r.remind(w, w.due.Sub(r.host.now()))
 	}
 	return nil

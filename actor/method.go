@@ -46,6 +46,9 @@ func (x *execution) endMethod(result []byte, failure *Error) {
 	if failure == nil && len(result) > x.limit {
 		failure = Errorf(CodeTooLarge, "the result has %d bytes; at most %d are allowed", len(result), x.limit)
 	}
+	if emitted := x.emitted(); failure == nil && emitted > maxEmitted {
+		failure = Errorf(CodeTooLarge, "the method emits %d bytes; at most %d are allowed", emitted, maxEmitted)
+	}
 	if failure != nil {
 		x.outputs = nil
 	}
@@ -58,6 +61,17 @@ func (x *execution) endMethod(result []byte, failure *Error) {
 	}
 	x.outcome(c.id, result, failure)
 	x.current = nil
+}
+
+// maxEmitted is how many bytes one method may emit to its streams: it is all in one record with its outcome.
+const maxEmitted = 32 << 20
+
+// emitted is how much the method that runs has put out, in bytes.
+func (x *execution) emitted() (n int) {
+	for i := range x.outputs {
+		n += len(x.outputs[i].Payload)
+	}
+	return n
 }
 
 func failureOf(err error) *Error {

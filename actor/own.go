@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -16,8 +18,14 @@ func (h *Host) Own(ctx context.Context, claims []Claim) error {
 		floors[c.Partition] = c.Checkpoint.Floor
 		added[c.Partition] = newPartition(h, c)
 	}
+	h.mu.Lock()
+	for id := range added {
+		h.taking[id] = map[Address]bool{}
+	}
+	h.mu.Unlock()
 	left, err := h.unsettledRuns(ctx, claims, floors)
 	if err != nil {
+		h.taken(added)
 		return err
 	}
 	for addr, seq := range left {
@@ -27,11 +35,15 @@ func (h *Host) Own(ctx context.Context, claims []Claim) error {
 	for id, p := range added {
 		if old := h.partitions[id]; old != nil {
 			h.mu.Unlock()
+			h.taken(added)
 			return fmt.Errorf("own partition %d: it is owned already", id)
 		}
 		h.partitions[id] = p
 	}
 	h.mu.Unlock()
+	for _, addr := range h.taken(added) {
+		h.Touched(addr)
+	}
 	for addr, seq := range left {
 		if h.Hosts(addr.Type) { // the others stay unsettled, for a node that has their type
 			added[h.cfg.Partition(addr)].deliver(addr, item{kind: itemResume, seq: seq})
@@ -42,15 +54,27 @@ func (h *Host) Own(ctx context.Context, claims []Claim) error {
 	return nil
 }
 
+// taken ends the taking of partitions and returns the objects that others appended to meanwhile.
+func (h *Host) taken(ps map[int]*partition) (touched []Address) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for id := range ps {
+		touched = slices.AppendSeq(touched, maps.Keys(h.taking[id]))
+		delete(h.taking, id)
+	}
+	return touched
+}
+
 // unsettledRuns returns the runs that a former owner may have left with something to do, and since which record.
 func (h *Host) unsettledRuns(ctx context.Context, claims []Claim, floors map[int]uint64) (map[Address]uint64, error) {
-	left := map[Address]uint64{}
+	left, epochs := map[Address]uint64{}, map[int]uint64{}
 	for _, c := range claims {
 		end, err := h.cfg.Log.End(ctx, c.Partition)
 		if err != nil {
 			return nil, fmt.Errorf("own partition %d: %w", c.Partition, err)
 		}
 		h.saw(c.Partition, end)
+		epochs[c.Partition] = c.Epoch
 		for _, u := range c.Checkpoint.Unsettled {
 			if addr, err := ParseAddress(u.Run); err == nil {
 				left[addr] = u.Seq
@@ -61,8 +85,8 @@ func (h *Host) unsettledRuns(ctx context.Context, claims []Claim, floors map[int
 		if err != nil {
 			return nil, fmt.Errorf("read the tail of the logs: %w", err)
 		}
-		if e.Foreign {
-			continue
+		if e.Foreign || e.Epoch > epochs[h.cfg.Partition(e.Address)] {
+			continue // not a record, or of an owner after this one
 		}
 		_, known := left[e.Address]
 		switch {
@@ -158,7 +182,13 @@ func (p *partition) drop() {
 
 // Touched tells that somebody else appended to the object's log: what is in memory is read again.
 func (h *Host) Touched(addr Address) {
-	p := h.owned(h.cfg.Partition(addr))
+	id := h.cfg.Partition(addr)
+	h.mu.Lock()
+	p := h.partitions[id]
+	if seen := h.taking[id]; p == nil && seen != nil {
+		seen[addr] = true
+	}
+	h.mu.Unlock()
 	if p == nil {
 		return
 	}

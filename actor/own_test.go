@@ -176,6 +176,7 @@ func TestHost_earlyFiringIsForgotten(t *testing.T) {
 	w.until("armed", func() bool { return len(w.armed) == 1 })
 	id := slices.Collect(maps.Keys(w.armed))[0]
 	w.result(ask(h, addr, HookDescribe, "", "null"))
+	h.owned(0).timers.join()
 	h.fire(&Firing{Seq: 1, Address: addr, ID: id}) // an hour early, by this node's clock
 	w.result(ask(h, addr, HookDescribe, "", "null"))
 	if w.within(500*time.Millisecond, func() bool { return len(w.dropped) == 1 }) {
@@ -191,6 +192,7 @@ func TestHost_typesOfOthers(t *testing.T) {
 	w.put(Entry{Address: Address{"sleeper", "k"}, Unsettled: true, Epoch: 1, Body: []byte("{}")})
 	left.Floor = 1
 	w.own(h, 2, left)
+	h.owned(0).timers.join()
 	h.fire(&Firing{Seq: 1, Address: Address{"sleeper", "k"}, ID: "wait"})
 	if w.within(300*time.Millisecond, func() bool { return len(w.dropped) == 1 }) {
 		t.Error("the firing for a type that another node hosts was dropped")

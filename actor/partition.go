@@ -93,6 +93,13 @@ func (p *partition) removeLocked(r *run) {
 	}
 }
 
+// awaits reports whether the run's mailbox has what only its memory knows: the end of an effect that is out.
+func (p *partition) awaits(r *run) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.ContainsFunc(r.mailbox, func(it item) bool { return it.kind == itemConflict })
+}
+
 // putBack returns items to the front of the run's mailbox.
 func (p *partition) putBack(r *run, items []item) {
 	p.mu.Lock()

@@ -168,18 +168,19 @@ func (r *run) turn(batch []item) bool {
 	}
 	t := &turn{run: r, started: time.Now()}
 	t.complete()
+	t.goOn()
 	t.recover(reads(batch))
-	for i := range batch {
-		t.apply(&batch[i])
-		if t.full() && i+1 < len(batch) {
-			r.part.putBack(r, batch[i+1:])
-			batch = batch[:i+1]
-			break
-		}
+	applied := 0
+	for applied < len(batch) && !r.x.stalled && (applied == 0 || !t.full()) {
+		t.apply(&batch[applied])
+		applied++
+	}
+	if applied < len(batch) {
+		r.part.putBack(r, batch[applied:])
 	}
 	t.complete()
 	r.status = r.x.settledStatus()
-	return r.commit(t, batch)
+	return r.commit(t, batch[:applied])
 }
 
 func reads(batch []item) bool {

@@ -7,7 +7,7 @@ import (
 
 // Bounds of a turn.
 const (
-	turnBytes = 256 << 10             // of events: what has arrived beyond it waits for the next turn
+	turnBytes = 256 << 10             // of events: what has arrived, and what the code does beyond it, waits for the next turn
 	turnTime  = 10 * time.Millisecond // after which a turn no longer waits for steps
 )
 
@@ -20,17 +20,10 @@ type turn struct {
 	later    []func()   // answers that follow from the turn: given once it is committed
 	events   []Event    // of the record, once it is durable
 	bodies   []*stepRun // steps whose bodies start once the record is durable
-	bytes    int
-	counted  int // events counted in bytes
 }
 
 // full reports whether the record should be committed before more is applied.
-func (t *turn) full() bool {
-	for out := t.run.x.journal.out; t.counted < len(out); t.counted++ {
-		t.bytes += len(out[t.counted].Payload) + len(out[t.counted].Result) + 128
-	}
-	return t.bytes >= turnBytes
-}
+func (t *turn) full() bool { return t.run.x.journal.size() >= turnBytes }
 
 func (t *turn) apply(it *item) {
 	r := t.run
@@ -40,7 +33,7 @@ func (t *turn) apply(it *item) {
 	case itemStep:
 		t.stepEnded(it.step)
 	case itemRetry:
-		if s := r.x.steps[it.id]; s != nil && r.parked == nil {
+		if s := it.step.step; r.x.steps[s.id] == s && r.parked == nil {
 			t.claim()
 			r.x.started = append(r.x.started, s)
 			t.quickSteps()
@@ -101,6 +94,16 @@ func (t *turn) begin() {
 	}
 }
 
+// goOn lets code do more that a full turn has stopped. Nothing may come before that: in the log, what the code does
+// follows at once from what it did before.
+func (t *turn) goOn() {
+	if r := t.run; r.x.stalled && !t.full() && r.parked == nil {
+		t.claim()
+		r.x.advance()
+		t.quickSteps()
+	}
+}
+
 // recover takes up what the log shows as unfinished, the first time that a loaded run is worked on.
 func (t *turn) recover(reads bool) {
 	r := t.run
@@ -111,7 +114,16 @@ func (t *turn) recover(reads bool) {
 		r.x.journal.recordFirst(r.host.now(), append(t.claiming(), Event{Type: RunResumed})...)
 		r.log.Info("run resumed: its code matches its log again")
 	}
-	for _, s := range r.recovered {
+	if len(r.x.journal.out) > 0 || len(r.x.started) > 0 {
+		t.claim() // the code went on while it was loaded: that, and what its steps leave, comes first in the log
+		t.quickSteps()
+	}
+	for len(r.recovered) > 0 && !r.x.stalled {
+		s := r.recovered[0]
+		r.recovered = r.recovered[1:]
+		if r.x.steps[s.id] != s {
+			continue
+		}
 		if wait := s.due.Sub(r.host.now()); wait > 0 {
 			r.retryLater(s, wait)
 			continue
@@ -119,7 +131,6 @@ func (t *turn) recover(reads bool) {
 		t.input(Event{Type: StepStarted, ID: s.id, Name: s.name, Attempt: s.attempt})
 		t.bodies = append(t.bodies, s)
 	}
-	r.recovered = nil
 	t.quickSteps()
 }
 

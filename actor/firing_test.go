@@ -1,0 +1,158 @@
+package actor
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestHost_firingOfAnAddedPartition: a firing that the reader of other partitions hands to one that was just added does not make
+// the earlier ones stale, which come from its cursor.
+func TestHost_firingOfAnAddedPartition(t *testing.T) {
+	w := newWorld(t)
+	h := w.host("a", nil, sleeper())
+	w.own(h, 1, Checkpoint{})
+	h.fire(&Firing{Seq: 7, Address: Address{"sleeper", "x"}, ID: "wait-x"}) // by the reader that runs for other partitions
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- h.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	w.firings <- &Firing{Seq: 3, Address: Address{"sleeper", "y"}, ID: "wait-y"} // from its cursor
+	w.firings <- &Firing{Seq: 7, Address: Address{"sleeper", "x"}, ID: "wait-x"}
+	if !w.within(time.Second, func() bool { return len(w.dropped) == 2 }) {
+		c, _ := h.Checkpoint(0)
+		t.Errorf("firings done: %v, want 3 and 7; the timers cursor is %d", w.dropped, c.Timers)
+	}
+}
+
+func tokenWorkflow(told chan<- error) *Workflow[None, None] {
+	action := NewHook[int, int]("action")
+	own := NewHook[int, int]("own")
+	return NewWorkflow("flow", func(ctx Context, _ None) (None, error) {
+		call, err := action.Create(ctx).Await(ctx)
+		if err != nil {
+			return None{}, err
+		}
+		p := own.Create(ctx, Token("mine"))
+		call.Reply(ctx, 1)
+		_, err = p.Await(ctx)
+		told <- err
+		return None{}, err
+	}, action, own)
+}
+
+// TestHost_earlyFiringAndDiscard: a firing that came early is kept in memory alone, also after memory was discarded.
+func TestHost_earlyFiringAndDiscard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		h := w.host("a", nil, sleeper())
+		w.own(h, 1, Checkpoint{})
+		p := h.owned(0)
+		p.mu.Lock()
+		p.timers.join()
+		p.mu.Unlock()
+		addr := Address{"sleeper", "k"}
+		w.result(ask(h, addr, "action", "", "1"))
+		w.until("armed", func() bool { return len(w.armed) == 1 })
+		var id string
+		w.mu.Lock()
+		for id = range w.armed {
+		}
+		w.mu.Unlock()
+		w.result(ask(h, addr, HookDescribe, "", "null"))
+		got := make(chan *Outcome, 1)
+		h.Call(&Request{ // another record
+			Address: addr, Hook: "action", Header: CallHeader{Wait: WaitReceived}, Payload: []byte("9"),
+			Received: time.Now(), Reply: func(o *Outcome) { got <- o },
+		})
+		w.result(got)
+		w.result(ask(h, addr, HookDescribe, "", "null"))
+		h.fire(&Firing{Seq: 1, Address: addr, ID: id}) // early
+		w.result(ask(h, addr, HookDescribe, "", "null"))
+		w.change(func() { w.onAppend = func(*Entry) (bool, error) { return false, ErrAppendRefused } })
+		w.answer(ask(h, addr, "action", "", "2")) // refused: memory is discarded
+		w.change(func() { w.onAppend = nil })
+		w.result(ask(h, addr, HookDescribe, "", "null"))
+		w.result(ask(h, addr, HookDescribe, "", "null"))
+		synctest.Wait()
+		if n := p.evict(time.Now().Add(time.Hour), time.Minute, 0); n != 0 {
+			t.Errorf("%d evicted: its schedule has fired, nothing wakes its sleep", n)
+		}
+	})
+}
+
+// TestHost_overdueWaitAfterParking: a firing that came while the run was parked is gone. With the old code back the
+// run is unsettled until its wait is over.
+func TestHost_overdueWaitAfterParking(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		action := NewHook[int, int]("action")
+		other := NewStep("other", func(context.Context, None) (None, error) { return None{}, nil })
+		def := func(broken bool) *Workflow[None, None] {
+			return NewWorkflow("flow", func(ctx Context, _ None) (None, error) {
+				if broken {
+					if _, err := other.Run(ctx, None{}); err != nil {
+						return None{}, err
+					}
+				}
+				call, err := action.Create(ctx).Await(ctx)
+				if err != nil {
+					return None{}, err
+				}
+				call.Reply(ctx, call.Payload)
+				return None{}, Sleep(ctx, 2500*time.Millisecond)
+			}, action)
+		}
+		addr := Address{"flow", "k"}
+		h := w.host("a", nil, def(false))
+		w.own(h, 1, Checkpoint{})
+		w.result(ask(h, addr, "action", "", "1"))
+		w.until("armed", func() bool { return len(w.armed) == 1 })
+		w.result(ask(h, addr, HookDescribe, "", "null"))
+		w.mu.Lock()
+		var id string
+		for id = range w.armed {
+		}
+		w.mu.Unlock()
+		c, _ := h.Checkpoint(0)
+		h.Close()
+		h = w.host("b", nil, def(true)) // a bad deployment
+		w.own(h, 2, c)
+		w.answer(ask(h, addr, "action", "", "13"))
+		time.Sleep(2600 * time.Millisecond)
+		h.owned(0).timers.join()
+		h.fire(&Firing{Seq: 1, Address: addr, ID: id})
+		w.until("dropped", func() bool { return len(w.dropped) == 1 })
+		c, _ = h.Checkpoint(0)
+		h.Close()
+
+		h = w.host("c", nil, def(false)) // rolled back
+		blocked := make(chan struct{})
+		hh := h
+		w.change(func() {
+			w.onAppend = func(e *Entry) (bool, error) {
+				rec, _ := DecodeRecord(e.Body)
+				for _, ev := range rec.Events {
+					if ev.Type == WaitCompleted {
+						close(blocked)
+						<-hh.ctx.Done()
+						return false, ErrAppendUnknown
+					}
+				}
+				return true, nil
+			}
+		})
+		w.own(h, 3, c)
+		<-blocked
+		c, _ = h.Checkpoint(0)
+		t.Logf("checkpoint %+v", c)
+		h.cancel() // crash
+		w.change(func() { w.onAppend = nil; w.issued = func() (uint64, error) { return 4, nil } })
+		h = w.host("d", nil, def(false))
+		w.own(h, 4, c)
+		if !w.within(time.Second, func() bool { return w.count(WaitCompleted) == 1 }) {
+			t.Errorf("the sleep is overdue and nothing wakes the run; log %v", w.events())
+		}
+	})
+}
