@@ -84,7 +84,7 @@ func (v *benchVerb) measure(ctx context.Context, s *session, call, raw func(cont
 	for turn := range turns {
 		for i, load := range loads {
 			if ctx.Err() != nil {
-				return nil, context.Cause(ctx)
+				return nil, errInterrupted
 			}
 			stop := p.show(ctx, fmt.Sprintf("%s, turn %d of %d", names[i], turn+1, turns), v.For/time.Duration(turns))
 			out[i].add(drive(ctx, v.Callers, v.For/time.Duration(turns), load))

@@ -1,9 +1,6 @@
 package main
 
-import (
-	"context"
-	"fmt"
-)
+import "context"
 
 type callVerb struct {
 	Object  object  `arg:"" name:"TYPE/KEY" help:"The object."`
@@ -18,9 +15,10 @@ func (v *callVerb) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	o, err := s.client.Call(ctx, v.Object.Address, v.Hook, body, s.header(v.ID))
+	h := s.header(callID(v.ID))
+	o, err := s.client.Call(ctx, v.Object.Address, v.Hook, body, h)
 	if err != nil {
-		return fmt.Errorf("call %s of %s: %w", v.Hook, v.Object, err)
+		return failed(ctx, h.CallID, err, "call %s of %s", v.Hook, v.Object)
 	}
 	return s.printf("%s\n", o.Result)
 }

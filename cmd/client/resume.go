@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/perdure/perdure/actor"
 )
@@ -25,11 +24,11 @@ func (v *resumeVerb) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	h := s.header(v.ID)
+	h := s.header(callID(v.ID))
 	h.Wait = actor.WaitReceived
 	o, err := s.client.Call(ctx, actor.Address{Type: actor.TypeToken, Key: v.Token}, actor.HookResume, body, h)
 	if err != nil {
-		return fmt.Errorf("resume %s: %w", v.Token, err)
+		return failed(ctx, h.CallID, err, "resume %s", v.Token)
 	}
 	if s.json {
 		return s.printJSON(accepted{o.Run, o.Seq})

@@ -48,6 +48,9 @@ func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stder
 	if err == nil || errors.Is(err, errHelp) {
 		return exitDone
 	}
+	if interrupted(ctx) && exitCode(err) == exitUnreachable && !errors.Is(err, errInterrupted) {
+		err = errInterrupted // of a read: nothing is in doubt
+	}
 	fmt.Fprintf(stderr, "client: %s\n", errorText(err))
 	code := exitCode(err)
 	if code == exitUsage {
@@ -90,7 +93,8 @@ func exitCode(err error) int {
 	switch {
 	case errors.As(err, &parse), errors.Is(err, errUsage):
 		return exitUsage
-	case errors.Is(err, actor.ErrUnavailable), errors.Is(err, actor.ErrTimeout), errors.Is(err, errConnect):
+	case errors.Is(err, actor.ErrUnavailable), errors.Is(err, actor.ErrTimeout), errors.Is(err, errConnect),
+		errors.Is(err, errInterrupted), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return exitUnreachable
 	default:
 		return exitFailed

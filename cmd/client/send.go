@@ -1,9 +1,6 @@
 package main
 
-import (
-	"context"
-	"fmt"
-)
+import "context"
 
 type sendVerb struct {
 	Object  object  `arg:"" name:"TYPE/KEY" help:"The object."`
@@ -20,11 +17,11 @@ func (v *sendVerb) Run(ctx context.Context, s *session) error {
 	}
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
-	h := s.header(v.ID)
+	h := s.header(callID(v.ID))
 	h.Timeout = 0 // it would count for the object too, from when it is stored
 	seq, err := s.client.Send(ctx, v.Object.Address, v.Hook, body, h)
 	if err != nil {
-		return fmt.Errorf("send %s to %s: %w", v.Hook, v.Object, err)
+		return failed(ctx, h.CallID, err, "send %s to %s", v.Hook, v.Object)
 	}
 	if s.json {
 		return s.printJSON(map[string]uint64{"seq": seq})

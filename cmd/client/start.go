@@ -3,9 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-
-	"github.com/google/uuid"
 
 	"github.com/perdure/perdure/actor"
 )
@@ -23,13 +20,13 @@ func (v *startVerb) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	h := s.header(v.ID)
+	h := s.header(callID(v.ID))
 	if v.Wait {
 		h.Wait = actor.WaitEnd
 	}
 	o, err := v.start(ctx, s, body, h)
 	if err != nil {
-		return fmt.Errorf("start %s: %w", v.Object, err)
+		return failed(ctx, h.CallID, err, "start %s", v.Object)
 	}
 	switch {
 	case v.Wait:
@@ -47,9 +44,6 @@ func (v *startVerb) start(ctx context.Context, s *session, body []byte, h actor.
 		return s.client.Call(ctx, v.Object.Address, actor.HookStart, body, h)
 	}
 	h.Timeout = actor.DefaultTimeout
-	if h.CallID == "" {
-		h.CallID = uuid.NewString()
-	}
 	for {
 		o, err := s.client.Call(ctx, v.Object.Address, actor.HookStart, body, h)
 		if ctx.Err() != nil || !errors.Is(err, actor.ErrTimeout) {
