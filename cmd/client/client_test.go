@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -159,6 +160,10 @@ func TestVerbs(t *testing.T) {
 		{args: `call|Tally/x|add`, code: 2, stderr: "client: <TYPE/KEY>: type name \"Tally\": types are lower case\nclient: --help shows how\n"},
 		{args: `describe|Tally`, code: 2, stderr: "client: usage: type name \"Tally\": types are lower case\nclient: --help shows how\n"},
 		{args: `--prefix|a.b|get|tally/a`, code: 2, stderr: "client: usage: prefix \"a.b\": want a letter, then up to 31 letters, digits, _ or -\nclient: --help shows how\n"},
+		{args: `cancel|tally/a|--reason|gone`, code: 2, stderr: "client: cancel is not built yet\n"},
+		{args: `dead|ls`, code: 2, stderr: "client: dead is not built yet\n"},
+		{args: `at|tally/a|5`, code: 2, stderr: "client: at is not built yet\n"},
+		{args: `--nats|nats://127.0.0.1:1|nodes`, code: 2, stderr: "client: nodes is not built yet\n"},
 		{args: `call|tally/a`, code: 2, stderr: "client: expected \"<HOOK>\"\nclient: --help shows how\n"},
 		{args: `bench|--callers|0`, code: 2, stderr: "client: usage: --objects, --callers and --for must be positive\nclient: --help shows how\n"},
 		{args: `bench|--hook|fail`, code: 1, stderr: "client: call fail of tally: no money (422, object): {\"missing\":5}\n"},
@@ -327,10 +332,19 @@ func TestContext(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	for _, args := range [][]string{{"--help"}, {"call", "--help"}, {"bench", "-h"}} {
+	for _, args := range [][]string{{"--help"}, {"call", "--help"}, {"bench", "-h"}, {"drain", "--help"}} {
 		code, stdout, stderr := client(t, "nats://127.0.0.1:1", "", args...)
 		if code != 0 || stderr != "" || !strings.HasPrefix(stdout, "Usage: client") {
 			t.Errorf("%q: exit code %d\n%s%s", args, code, stdout, stderr)
+		}
+	}
+	_, stdout, _ := client(t, "", "", "--help")
+	for verb := range strings.FieldsSeq("cancel terminate pause unpause wake at nodes partitions drain dead") {
+		if !regexp.MustCompile(`(?m)^ +` + verb + ` .*\. Not built yet\.$`).MatchString(stdout) {
+			t.Errorf("%s is not listed as not built yet:\n%s", verb, stdout)
+		}
+		if code, _, stderr := client(t, "", "", verb); code != exitUsage || stderr != "client: "+verb+" is not built yet\n" {
+			t.Errorf("%s: exit code %d: %s", verb, code, stderr)
 		}
 	}
 }

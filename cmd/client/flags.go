@@ -42,6 +42,17 @@ type commandLine struct {
 	Tail     tailVerb     `cmd:"" help:"Print an output stream."`
 	Ls       lsVerb       `cmd:"" help:"List runs."`
 	Bench    benchVerb    `cmd:"" help:"Measure calls under closed-loop load."`
+
+	Cancel     laterVerb `cmd:"" help:"Cancel a run. Not built yet."`
+	Terminate  laterVerb `cmd:"" help:"End a run at once. Not built yet."`
+	Pause      laterVerb `cmd:"" help:"Pause a run. Not built yet."`
+	Unpause    laterVerb `cmd:"" help:"Let a paused run go on. Not built yet."`
+	Wake       laterVerb `cmd:"" help:"Load an object. Not built yet."`
+	At         laterVerb `cmd:"" help:"Print the state as it was after a log sequence. Not built yet."`
+	Nodes      laterVerb `cmd:"" help:"List nodes. Not built yet."`
+	Partitions laterVerb `cmd:"" help:"List partitions and who owns them. Not built yet."`
+	Drain      laterVerb `cmd:"" help:"Move everything away from a node. Not built yet."`
+	Dead       laterVerb `cmd:"" help:"List, show, retry or drop dead letters. Not built yet."`
 }
 
 // helpFlag prints the help and ends the parsing with errHelp.
