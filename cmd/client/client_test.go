@@ -132,6 +132,7 @@ func TestVerbs(t *testing.T) {
 		{args: `call|tally/a|add|{"n":1}`, stdout: `{"payload":"{\"n\":1}","key":"a"}` + "\n"},
 		{args: `call|tally/a/b c|add`, stdout: `{"payload":"","key":"a/b c"}` + "\n"},
 		{args: `call|tally/a|add|-`, stdin: `{"n":2}`, stdout: `{"payload":"{\"n\":2}","key":"a"}` + "\n"},
+		{args: `call|tally/a|add|-`, stdin: " \n\t\n", stdout: `{"payload":"","key":"a"}` + "\n"},
 		{args: `call|tally/a|add|-5`, stdout: `{"payload":"-5","key":"a"}` + "\n"},
 		{args: `--json|call|tally/a|id|--id|mine`, stdout: `"mine"` + "\n"},
 		{args: `call|tally/a|fail`, code: 1, stderr: `client: call fail of tally/a: no money (422, object): {"missing":5}` + "\n"},
@@ -140,7 +141,8 @@ func TestVerbs(t *testing.T) {
 		{args: `--timeout|300ms|call|tally/a|late|--id|mine`, code: 3, stderr: "client: call late of tally/a: no answer in time: the outcome is unknown, and the same call id finds it (504, runtime); find the outcome with --id mine\n"},
 		{args: `send|tally/a|add|{"n":1}`, stdout: "1\n"},
 		{args: `--json|send|tally/a|add`, stdout: `{"seq":2}` + "\n"},
-		{args: `resume|session:a b|{"x":1}`, stdout: "session/x 7\n"},
+		{args: `resume|session:a b|{"x":1}`, stdout: "accepted by session/x at seq 7\n"},
+		{args: `resume||{}`, code: 2, stderr: "client: usage: token \"\": a token is UTF-8 of 1 to 512 bytes; this one has 0\nclient: --help shows how\n"},
 		{args: `--json|resume|session:a b`, stdout: `{"run":"session/x","seq":7}` + "\n"},
 		{args: `resume|other`, code: 1, stderr: "client: resume other: nobody holds \"other\" (404, runtime)\n"},
 		{args: `start|session/x|{}`, stdout: "session/x 1\n"},
@@ -164,6 +166,9 @@ func TestVerbs(t *testing.T) {
 		{args: `dead|ls`, code: 2, stderr: "client: dead is not built yet\n"},
 		{args: `at|tally/a|5`, code: 2, stderr: "client: at is not built yet\n"},
 		{args: `--nats|nats://127.0.0.1:1|nodes`, code: 2, stderr: "client: nodes is not built yet\n"},
+		{args: `--timeout|0s|get|tally/a`, code: 2, stderr: "client: --timeout: want a time such as 5s or 300ms, more than 0, not \"0s\"\nclient: --help shows how\n"},
+		{args: `--timeout=-1s|get|tally/a`, code: 2, stderr: "client: --timeout: want a time such as 5s or 300ms, more than 0, not \"-1s\"\nclient: --help shows how\n"},
+		{args: `--timeout|soon|get|tally/a`, code: 2, stderr: "client: --timeout: want a time such as 5s or 300ms, more than 0, not \"soon\"\nclient: --help shows how\n"},
 		{args: `call|tally/a`, code: 2, stderr: "client: expected \"<HOOK>\"\nclient: --help shows how\n"},
 		{args: `bench|--callers|0`, code: 2, stderr: "client: usage: --objects, --callers and --for must be positive\nclient: --help shows how\n"},
 		{args: `bench|--hook|fail`, code: 1, stderr: "client: call fail of tally: no money (422, object): {\"missing\":5}\n"},
@@ -332,7 +337,7 @@ func TestContext(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	for _, args := range [][]string{{"--help"}, {"call", "--help"}, {"bench", "-h"}, {"drain", "--help"}} {
+	for _, args := range [][]string{{"--help"}, {"call", "--help"}, {"bench", "-h"}, {"drain", "--help"}, {"resume", "--help"}} {
 		code, stdout, stderr := client(t, "nats://127.0.0.1:1", "", args...)
 		if code != 0 || stderr != "" || !strings.HasPrefix(stdout, "Usage: client") {
 			t.Errorf("%q: exit code %d\n%s%s", args, code, stdout, stderr)

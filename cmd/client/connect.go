@@ -38,8 +38,8 @@ func connect(ctx context.Context, cli *commandLine, env []string, stderr io.Writ
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUsage, err)
 	}
-	timeout := cli.Timeout
-	if timeout <= 0 {
+	timeout := time.Duration(cli.Timeout)
+	if timeout == 0 {
 		timeout = defaultTimeout
 	}
 	nc, err := nctx.Connect(

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"slices"
@@ -18,23 +19,23 @@ const defaultTimeout = 5 * time.Second
 type commandLine struct {
 	Help helpFlag `help:"Show how to use the client, or a verb." short:"h"`
 
-	NATS     string        `name:"nats" placeholder:"URL" group:"Connection" help:"Servers, separated by commas [$$NATS_URL]. Default: those of the context, else nats://127.0.0.1:4222."`
-	Context  string        `placeholder:"NAME" group:"Connection" help:"Context of the nats command [$$NATS_CONTEXT]. Default: the one selected there."`
-	Creds    string        `placeholder:"FILE" group:"Connection" help:"Credentials file [$$NATS_CREDS]."`
-	Nkey     string        `placeholder:"FILE" group:"Connection" help:"NKey seed file [$$NATS_NKEY]."`
-	User     string        `placeholder:"NAME" group:"Connection" help:"User [$$NATS_USER]."`
-	Password string        `placeholder:"TEXT" group:"Connection" help:"Password [$$NATS_PASSWORD]."`
-	Token    string        `placeholder:"TEXT" group:"Connection" help:"Authorization token [$$NATS_TOKEN]."`
-	TLSCA    string        `name:"tls-ca" placeholder:"FILE" group:"Connection" help:"Certificate authorities [$$NATS_CA]."`
-	TLSCert  string        `name:"tls-cert" placeholder:"FILE" group:"Connection" help:"Client certificate [$$NATS_CERT]."`
-	TLSKey   string        `name:"tls-key" placeholder:"FILE" group:"Connection" help:"Its key [$$NATS_KEY]."`
-	Prefix   string        `placeholder:"NAME" group:"Connection" help:"Prefix of the installation, as the nodes have it [$$PERDURE_PREFIX]."`
-	JSON     bool          `name:"json" help:"Write for programs."`
-	Timeout  time.Duration `placeholder:"5s" group:"Connection" help:"How long to try, and to wait for the outcome."`
+	NATS     string  `name:"nats" placeholder:"URL" group:"Connection" help:"Servers, separated by commas [$$NATS_URL]. Default: those of the context, else nats://127.0.0.1:4222."`
+	Context  string  `placeholder:"NAME" group:"Connection" help:"Context of the nats command [$$NATS_CONTEXT]. Default: the one selected there."`
+	Creds    string  `placeholder:"FILE" group:"Connection" help:"Credentials file [$$NATS_CREDS]."`
+	Nkey     string  `placeholder:"FILE" group:"Connection" help:"NKey seed file [$$NATS_NKEY]."`
+	User     string  `placeholder:"NAME" group:"Connection" help:"User [$$NATS_USER]."`
+	Password string  `placeholder:"TEXT" group:"Connection" help:"Password [$$NATS_PASSWORD]."`
+	Token    string  `placeholder:"TEXT" group:"Connection" help:"Authorization token [$$NATS_TOKEN]."`
+	TLSCA    string  `name:"tls-ca" placeholder:"FILE" group:"Connection" help:"Certificate authorities [$$NATS_CA]."`
+	TLSCert  string  `name:"tls-cert" placeholder:"FILE" group:"Connection" help:"Client certificate [$$NATS_CERT]."`
+	TLSKey   string  `name:"tls-key" placeholder:"FILE" group:"Connection" help:"Its key [$$NATS_KEY]."`
+	Prefix   string  `placeholder:"NAME" group:"Connection" help:"Prefix of the installation, as the nodes have it [$$PERDURE_PREFIX]."`
+	JSON     bool    `name:"json" help:"Write for programs."`
+	Timeout  timeout `placeholder:"5s" group:"Connection" help:"How long to try, and to wait for the outcome."`
 
 	Call     callVerb     `cmd:"" help:"Call a hook and print its result."`
 	Send     sendVerb     `cmd:"" help:"Send to a hook, one way, and print the accepted sequence."`
-	Resume   resumeVerb   `cmd:"" help:"Resume the run that waits for a token."`
+	Resume   resumeVerb   `cmd:"" help:"Resume the run that waits for a token, and print where it took the call."`
 	Start    startVerb    `cmd:"" help:"Start a workflow run."`
 	Get      getVerb      `cmd:"" help:"Print the last committed state, without waking the object."`
 	Describe describeVerb `cmd:"" help:"Show what an object is doing, or the hooks of a type."`
@@ -113,6 +114,19 @@ func lookup(env []string, name string) (value string) {
 	return value
 }
 
+// timeout is a time to wait, more than none; the zero value is one that was not given.
+type timeout time.Duration
+
+// UnmarshalText implements encoding.TextUnmarshaler, by which kong reads the flag.
+func (t *timeout) UnmarshalText(text []byte) error {
+	d, err := time.ParseDuration(string(text))
+	if err != nil || d <= 0 {
+		return fmt.Errorf("want a time such as 5s or 300ms, more than 0, not %q", text)
+	}
+	*t = timeout(d)
+	return nil
+}
+
 // object is an argument TYPE/KEY.
 type object struct{ actor.Address }
 
@@ -122,7 +136,8 @@ func (o *object) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// payload is an argument JSON|-. It goes to the object as it is: its type's schema says what is right.
+// payload is an argument JSON|-. It goes to the object as it is: its type's schema says what is right. White space from
+// stdin is nothing, which is null.
 type payload string
 
 func (p payload) read(stdin io.Reader) ([]byte, error) {
@@ -132,6 +147,9 @@ func (p payload) read(stdin io.Reader) ([]byte, error) {
 	b, err := io.ReadAll(stdin)
 	if err != nil {
 		return nil, fmt.Errorf("read payload from stdin: %w", err)
+	}
+	if len(bytes.TrimSpace(b)) == 0 { // echo '' | client …
+		return nil, nil
 	}
 	return b, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/perdure/perdure/actor"
 )
@@ -12,6 +13,11 @@ type resumeVerb struct {
 	ID      string  `name:"id" placeholder:"ID" help:"Call id: repeating it changes nothing."`
 }
 
+// Help says what the line that is printed means.
+func (*resumeVerb) Help() string {
+	return "The call is durable when this returns: the sequence is that of the run's log. It does not wait for the result; call of the run's hook with the same --id and payload gets it."
+}
+
 // accepted is what a run has made durable.
 type accepted struct {
 	Run string `json:"run"`
@@ -20,6 +26,9 @@ type accepted struct {
 
 // Run waits until the call is in the run's log, not for what the run does with it.
 func (v *resumeVerb) Run(ctx context.Context, s *session) error {
+	if _, err := actor.DecodeToken(actor.EncodeKey(v.Token)); err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
 	body, err := v.Payload.read(s.stdin)
 	if err != nil {
 		return err
@@ -33,5 +42,5 @@ func (v *resumeVerb) Run(ctx context.Context, s *session) error {
 	if s.json {
 		return s.printJSON(accepted{o.Run, o.Seq})
 	}
-	return s.printf("%s %d\n", o.Run, o.Seq)
+	return s.printf("accepted by %s at seq %d\n", visible(o.Run), o.Seq)
 }

@@ -79,7 +79,7 @@ func execute(ctx context.Context, args, env []string, stdin io.Reader, stdout, s
 	}
 	defer conn.Close()
 	s := &session{
-		client: conn.client(), conn: conn, json: cli.JSON, timeout: cli.Timeout, timed: cli.Timeout > 0,
+		client: conn.client(), conn: conn, json: cli.JSON, timeout: time.Duration(cli.Timeout), timed: cli.Timeout > 0,
 		stdin: stdin, stdout: stdout, stderr: stderr,
 	}
 	if !s.timed {
