@@ -17,7 +17,8 @@ const defaultTimeout = 5 * time.Second
 
 // commandLine is everything that can be written after "client".
 type commandLine struct {
-	Help helpFlag `help:"Show how to use the client, or a verb." short:"h"`
+	Help    helpFlag    `help:"Show how to use the client, or a verb." short:"h"`
+	Version versionFlag `help:"Print the version."`
 
 	NATS     string  `name:"nats" placeholder:"URL" group:"Connection" help:"Servers, separated by commas [$$NATS_URL]. Default: those of the context, else nats://127.0.0.1:4222."`
 	Context  string  `placeholder:"NAME" group:"Connection" help:"Context of the nats command [$$NATS_CONTEXT]. Default: the one selected there."`
