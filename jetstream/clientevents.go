@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/perdure/perdure/actor"
@@ -61,7 +63,8 @@ func (c *Client) events(ctx context.Context, addr actor.Address, from uint64, li
 	return page, o.Next, nil
 }
 
-// Follow yields what Events does, then each record as it is stored, until ctx ends or an error occurs.
+// Follow yields what Events does, then each record as it is stored, until the run has ended and its last record was
+// yielded, ctx ends, or an error occurs.
 func (c *Client) Follow(ctx context.Context, addr actor.Address, from uint64) iter.Seq2[*LogRecord, error] {
 	return func(yield func(*LogRecord, error) bool) {
 		for r, err := range c.Events(ctx, addr, from) {
@@ -70,12 +73,34 @@ func (c *Client) Follow(ctx context.Context, addr actor.Address, from uint64) it
 			}
 			from = r.Seq + 1
 		}
+		if c.endedBefore(ctx, addr, from) {
+			return
+		}
 		for r, err := range c.live(ctx, addr, from) {
-			if !yield(r, err) {
+			if !yield(r, err) || err != nil || ends(r) {
 				return
 			}
 		}
 	}
+}
+
+// endedBefore reports whether the run has ended with a record before from. Who cannot tell is followed.
+func (c *Client) endedBefore(ctx context.Context, addr actor.Address, from uint64) bool {
+	var run struct {
+		Status actor.Status `json:"status"`
+		Log    struct {
+			Last uint64 `json:"last"`
+		} `json:"log"`
+	}
+	said, err := c.Describe(ctx, addr)
+	return err == nil && json.Unmarshal(said, &run) == nil && run.Status.Ended() && run.Log.Last < from
+}
+
+// ends reports whether nothing follows a record.
+func ends(r *LogRecord) bool {
+	return slices.ContainsFunc(r.Events, func(e actor.Event) bool {
+		return e.Type == actor.RunCompleted || e.Type == actor.RunFailed
+	})
 }
 
 // Bounds of the wait for a server that died: it says nothing for two heartbeats.
@@ -173,6 +198,9 @@ func (c *Client) jetStream() (jetstream.JetStream, error) {
 // meta reads what was fixed when the installation's store was made.
 func (c *Client) meta(ctx context.Context, js jetstream.JetStream) (meta, error) {
 	bucket, err := js.KeyValue(ctx, c.names.MetaBucket())
+	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
+		return meta{}, actor.Errorf(actor.CodeUnavailable, "JetStream is not available on these servers, for this account: nodes keep everything in it")
+	}
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
 		return meta{}, actor.Errorf(actor.CodeUnavailable, "there is no bucket %s: has a node been started on these servers, with this prefix?", c.names.MetaBucket())
 	}

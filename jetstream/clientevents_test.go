@@ -68,6 +68,34 @@ func TestClient_Events(t *testing.T) {
 	})
 }
 
+// TestClient_FollowEnded follows runs that have ended before.
+func TestClient_FollowEnded(t *testing.T) {
+	s := callServer(t)
+	h := pagedHost(5)
+	events := h.call
+	h.call = func(req *actor.Request) {
+		if req.Hook == actor.HookDescribe {
+			req.Reply(&actor.Outcome{Result: json.RawMessage(`{"status":"completed","log":{"last":5}}`)})
+			return
+		}
+		events(req)
+	}
+	startFront(t, s, "n1", h, allPartitions)
+	c := NewClient(natstest.Connect(t, s), ClientConfig{})
+	for from, want := range map[uint64]int{0: 5, 5: 1, 6: 0} {
+		got := 0
+		for _, err := range c.Follow(short(t), alice, from) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got++
+		}
+		if got != want {
+			t.Errorf("from %d: %d records, want %d", from, got, want)
+		}
+	}
+}
+
 func TestClient_FollowAndRuns(t *testing.T) {
 	s := natstest.Server(t)
 	nc := natstest.Connect(t, s)
@@ -78,12 +106,12 @@ func TestClient_FollowAndRuns(t *testing.T) {
 	r := &rig{server: s, store: provision(t, nc, Config{Partitions: 4, LogStreams: 2})}
 	startFront(t, s, "n1", pagedHost(0), allPartitions)
 	log := r.log(t)
-	body := func(addr actor.Address) string {
-		return `{"v":1,"run":"` + addr.String() + `","incarnation":"i","epoch":3,"events":[{"type":"run_created","at":"2026-01-02T03:04:05Z"}]}`
+	body := func(addr actor.Address, n int) string {
+		return fmt.Sprintf(`{"v":1,"run":%q,"incarnation":"i","epoch":3,"n":%d,"events":[{"type":"run_created","at":"2026-01-02T03:04:05Z"}]}`, addr, n)
 	}
 
 	t.Run("follow", func(t *testing.T) {
-		mustAppend(t, log, entry(alice, "t1", body(alice)), 0)
+		mustAppend(t, log, entry(alice, "t1", body(alice, 1)), 0)
 		ctx, stop := context.WithCancel(short(t))
 		var got []string
 		for rec, err := range c.Follow(ctx, alice, 0) { // appends while it follows; the first below is there before
@@ -99,7 +127,7 @@ func TestClient_FollowAndRuns(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				mustAppend(t, log, entry(alice, "t2", body(alice)), ack.Sequence) //nolint:contextcheck // it has a time of its own
+				mustAppend(t, log, entry(alice, "t2", body(alice, 2)), ack.Sequence) //nolint:contextcheck // it has a time of its own
 			} else {
 				stop()
 			}
@@ -113,10 +141,28 @@ func TestClient_FollowAndRuns(t *testing.T) {
 		}
 	})
 
+	t.Run("follow to the end", func(t *testing.T) {
+		sum := actor.Address{Type: "tally", Key: "sum"}
+		mustAppend(t, log, entry(sum, "t1", body(sum, 1)), 0)
+		last := strings.Replace(body(sum, 2), "run_created", "run_completed", 1)
+		first := true
+		for rec, err := range c.Follow(short(t), sum, 0) {
+			switch {
+			case err != nil:
+				t.Fatal(err)
+			case first:
+				mustAppend(t, log, entry(sum, "t2", last), rec.Seq)
+				first = false
+			case rec.Turn != "t2":
+				t.Errorf("got %+v", rec)
+			}
+		}
+	})
+
 	t.Run("runs", func(t *testing.T) {
 		bob, cart := actor.Address{Type: "tally", Key: "bob"}, actor.Address{Type: "cart", Key: "a.b/c"}
-		mustAppend(t, log, entry(bob, "b1", body(bob)), 0)
-		done := entry(cart, "c1", body(cart))
+		mustAppend(t, log, entry(bob, "b1", body(bob, 1)), 0)
+		done := entry(cart, "c1", body(cart, 1))
 		done.Status = actor.StatusCompleted
 		mustAppend(t, log, done, 0)
 		for _, q := range []struct {
@@ -125,10 +171,10 @@ func TestClient_FollowAndRuns(t *testing.T) {
 			limit  int
 			want   []string
 		}{
-			{"", "", 0, []string{"cart/a.b/c completed 1", "tally/alice running 3", "tally/bob running 1"}},
-			{"tally", "", 0, []string{"tally/alice running 3", "tally/bob running 1"}},
+			{"", "", 0, []string{"cart/a.b/c completed 1", "tally/alice running 2", "tally/bob running 1", "tally/sum running 2"}},
+			{"tally", "", 0, []string{"tally/alice running 2", "tally/bob running 1", "tally/sum running 2"}},
 			{"", actor.StatusCompleted, 0, []string{"cart/a.b/c completed 1"}},
-			{"", "", 2, []string{"cart/a.b/c completed 1", "tally/alice running 3"}},
+			{"", "", 2, []string{"cart/a.b/c completed 1", "tally/alice running 2"}},
 			{"nothing", "", 0, nil},
 		} {
 			runs, err := c.Runs(short(t), q.typ, q.status, q.limit)

@@ -3,6 +3,7 @@ package jetstream
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -18,9 +19,9 @@ import (
 type RunInfo struct {
 	Address actor.Address `json:"-"`
 	Run     string        `json:"run"`
-	Status  actor.Status  `json:"status"` // empty: the log's last message is not a record
-	Records uint64        `json:"records"`
-	Seq     uint64        `json:"seq"` // of the last record
+	Status  actor.Status  `json:"status"`  // empty: the log's last message is not a record
+	Records uint64        `json:"records"` // messages of the log, foreign ones included, where its last one does not tell
+	Seq     uint64        `json:"seq"`     // of the last record
 	Updated time.Time     `json:"updated"`
 	Node    string        `json:"node"` // who wrote the last record
 }
@@ -67,7 +68,7 @@ type runLog struct {
 	addr    actor.Address
 	stream  jetstream.Stream
 	subject string
-	records uint64
+	stored  uint64 // messages, foreign ones included
 }
 
 func (c *Client) logs(ctx context.Context, js jetstream.JetStream, streams int, typ string) ([]runLog, error) {
@@ -105,11 +106,23 @@ func lastRecords(ctx context.Context, logs []runLog) ([]RunInfo, error) {
 				return fmt.Errorf("read last record of %s: %w", l.addr, err)
 			}
 			out[i] = RunInfo{
-				Address: l.addr, Run: l.addr.String(), Status: actor.Status(m.Header.Get(HeaderStatus)), Records: l.records,
+				Address: l.addr, Run: l.addr.String(), Status: actor.Status(m.Header.Get(HeaderStatus)), Records: l.records(m),
 				Seq: m.Sequence, Updated: m.Time.UTC(), Node: m.Header.Get(HeaderNode),
 			}
 			return nil
 		})
 	}
 	return out, g.Wait()
+}
+
+// records is how many records the log has: records are numbered, and last is the last one, unless it is foreign or was
+// stored in parts.
+func (l runLog) records(last *jetstream.RawStreamMsg) uint64 {
+	var record struct {
+		N uint64 `json:"n"`
+	}
+	if last.Header.Get(HeaderTurn) == "" || json.Unmarshal(last.Data, &record) != nil || record.N == 0 || record.N > l.stored {
+		return l.stored
+	}
+	return record.N
 }

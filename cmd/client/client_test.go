@@ -99,10 +99,10 @@ func node(t *testing.T, prefix string) *server.Server {
 	})
 	<-front.Ready()
 	log := store.Log(natstest.Connect(t, s, perdure.AppendOptions()...))
-	for i, key := range []string{"a", "b\tc"} {
+	for i, key := range []string{"a", "b\tc", strings.Repeat("long", 12)} {
 		addr := actor.Address{Type: "tally", Key: key}
 		_, err := log.Append(ctx, &actor.Entry{
-			Address: addr, Epoch: 1, Turn: "t", Node: "n1", Status: []actor.Status{actor.StatusRunning, actor.StatusParked}[i],
+			Address: addr, Epoch: 1, Turn: "t", Node: "n1", Status: []actor.Status{actor.StatusRunning, actor.StatusParked, actor.StatusRunning}[i],
 			Body: []byte(`{"v":1,"run":"x","incarnation":"i","events":[]}`),
 		}, 0)
 		if err != nil {
@@ -245,6 +245,7 @@ func TestLs(t *testing.T) {
 		`RUN           STATUS   RECORDS  SEQ  UPDATED`,
 		`tally/a       running  1        1`,
 		`"tally/b\tc"  parked   1        2`,
+		`tally/` + strings.Repeat("long", 12) + `  running  1        3`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
@@ -256,6 +257,13 @@ func TestLs(t *testing.T) {
 	}
 	if code, _, _ := client(t, s.ClientURL(), "", "ls"); code != exitUnreachable { // without the prefix there is nothing
 		t.Errorf("exit code %d", code)
+	}
+	opts := natstest.Options(t.TempDir())
+	opts.JetStream = false
+	code, stdout, stderr = client(t, natstest.Start(t, opts).ClientURL(), "", "ls")
+	noJetStream := "client: list runs: JetStream is not available on these servers, for this account: nodes keep everything in it (503, runtime)\n"
+	if code != exitUnreachable || stdout != "" || stderr != noJetStream {
+		t.Errorf("without JetStream: exit code %d: %s%s", code, stdout, stderr)
 	}
 }
 

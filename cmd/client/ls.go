@@ -1,13 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/perdure/perdure/actor"
 )
@@ -40,21 +41,40 @@ func (v *lsVerb) Run(ctx context.Context, s *session) error {
 		}
 		return nil
 	}
-	w := tabwriter.NewWriter(s.stdout, 0, 0, 2, ' ', 0)
-	if len(runs) > 0 {
-		fmt.Fprintln(w, "RUN\tSTATUS\tRECORDS\tSEQ\tUPDATED")
+	if len(runs) == 0 {
+		return nil
 	}
+	rows := [][]string{{"RUN", "STATUS", "RECORDS", "SEQ", "UPDATED"}}
 	for _, r := range runs {
-		status := string(r.Status)
-		if status == "" {
-			status = "?"
+		rows = append(rows, []string{
+			visible(r.Run), cmp.Or(string(r.Status), "?"), strconv.FormatUint(r.Records, 10), strconv.FormatUint(r.Seq, 10),
+			r.Updated.UTC().Format(time.RFC3339),
+		})
+	}
+	return s.printf("%s", columns(rows))
+}
+
+// maxColumn is how wide a column is made: what is longer moves only its own line.
+const maxColumn = 40
+
+// columns aligns the cells of all rows.
+func columns(rows [][]string) string {
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			if n := utf8.RuneCountInString(cell); n <= maxColumn {
+				widths[i] = max(widths[i], n)
+			}
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\n", visible(r.Run), status, r.Records, r.Seq, r.Updated.UTC().Format(time.RFC3339))
 	}
-	if err := w.Flush(); err != nil {
-		return fmt.Errorf("write output: %w", err)
+	var b strings.Builder
+	for _, row := range rows {
+		for i, cell := range row[:len(row)-1] {
+			fmt.Fprintf(&b, "%-*s  ", widths[i], cell)
+		}
+		b.WriteString(row[len(row)-1] + "\n")
 	}
-	return nil
+	return b.String()
 }
 
 // visible quotes what would not stay on its line.
