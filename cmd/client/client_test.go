@@ -169,6 +169,8 @@ func TestVerbs(t *testing.T) {
 		{args: `--timeout|0s|get|tally/a`, code: 2, stderr: "client: --timeout: want a time such as 5s or 300ms, more than 0, not \"0s\"\nclient: --help shows how\n"},
 		{args: `--timeout=-1s|get|tally/a`, code: 2, stderr: "client: --timeout: want a time such as 5s or 300ms, more than 0, not \"-1s\"\nclient: --help shows how\n"},
 		{args: `--timeout|soon|get|tally/a`, code: 2, stderr: "client: --timeout: want a time such as 5s or 300ms, more than 0, not \"soon\"\nclient: --help shows how\n"},
+		{args: `--nats|foo:bar:baz|get|tally/a`, code: 2, stderr: "client: usage: connect to foo:bar:baz: parse \"nats://foo:bar:baz\": invalid port \":baz\" after host\nclient: --help shows how\n"},
+		{args: `--creds|/none|--nats|nats://127.0.0.1:1|get|tally/a`, code: 2, stderr: "client: usage: connect to nats://127.0.0.1:1: nats: open /none: no such file or directory\nclient: --help shows how\n"},
 		{args: `call|tally/a`, code: 2, stderr: "client: expected \"<HOOK>\"\nclient: --help shows how\n"},
 		{args: `bench|--callers|0`, code: 2, stderr: "client: usage: --objects, --callers and --for must be positive\nclient: --help shows how\n"},
 		{args: `bench|--hook|fail`, code: 1, stderr: "client: call fail of tally: no money (422, object): {\"missing\":5}\n"},
@@ -299,8 +301,12 @@ func TestBench(t *testing.T) {
 
 func TestUnreachable(t *testing.T) {
 	code, _, stderr := client(t, "nats://127.0.0.1:1", "", "get", "tally/a")
-	if want := "client: connect to nats://127.0.0.1:1: nats: no servers available for connection\n"; code != 3 || stderr != want {
+	if want := "client: connect to nats://127.0.0.1:1: nats: no servers available for connection; go run ./cmd/node starts a node, --nats names other servers\n"; code != 3 || stderr != want {
 		t.Errorf("exit code %d: %s", code, stderr)
+	}
+	code, _, stderr = client(t, "", "", "--nats", "nats://me:secret@127.0.0.1:1", "get", "tally/a")
+	if code != 3 || strings.Contains(stderr, "secret") || !strings.Contains(stderr, "connect to nats://me:xxxxx@127.0.0.1:1: ") {
+		t.Errorf("with a password: exit code %d: %s", code, stderr)
 	}
 	s := natstest.Server(t) // a server, and no node
 	code, _, stderr = client(t, s.ClientURL(), "", "--timeout", "200ms", "call", "tally/a", "add")

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"net/url"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/nats-io/jsm.go/natscontext"
@@ -46,10 +49,27 @@ func connect(ctx context.Context, cli *commandLine, env []string, stderr io.Writ
 		nats.Name("perdure client"), nats.Timeout(timeout), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { fmt.Fprintf(stderr, "client: %v\n", err) }),
 	)
-	if err != nil {
-		return nil, fmt.Errorf("%w to %s: %w", errConnect, nctx.ServerURL(), err)
+	where := redacted(nctx.ServerURL())
+	switch _, badURL := errors.AsType[*url.Error](err); {
+	case badURL, errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%w: connect to %s: %w", errUsage, where, err)
+	case errors.Is(err, nats.ErrNoServers):
+		return nil, fmt.Errorf("%w to %s: %w; go run ./cmd/node starts a node, --nats names other servers", errConnect, where, err)
+	case err != nil:
+		return nil, fmt.Errorf("%w to %s: %w", errConnect, where, err)
 	}
 	return &connection{Conn: nc, names: names, domain: nctx.JSDomain()}, nil
+}
+
+// redacted is a list of URLs without passwords.
+func redacted(urls string) string {
+	list := strings.Split(urls, ",")
+	for i, text := range list {
+		if u, err := url.Parse(strings.TrimSpace(text)); err == nil {
+			list[i] = u.Redacted()
+		}
+	}
+	return strings.Join(list, ",")
 }
 
 // natsContext is the context that the user named or selected, with what the flags say instead.

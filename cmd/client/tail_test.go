@@ -77,7 +77,7 @@ func TestTail(t *testing.T) {
 		"tail session":                      {2, "client: <TYPE/KEY>: address \"session\": want TYPE/KEY\nclient: --help shows how\n"},
 		"tail session/x --from x":           {2, "client: --from: expected a valid 64 bit int but got \"x\"\nclient: --help shows how\n"},
 		"tail --prefix acme -f session/x":   {3, "client: read stream default of session/x: there is no stream ACME_OUT: has a node been started on these servers, with this prefix? (503, runtime)\n"},
-		"tail --nats nats://[::1]:1 -f a/b": {3, "client: connect to nats://[::1]:1: nats: no servers available for connection\n"},
+		"tail --nats nats://[::1]:1 -f a/b": {3, "client: connect to nats://[::1]:1: nats: no servers available for connection; go run ./cmd/node starts a node, --nats names other servers\n"},
 	} {
 		code, stdout, stderr := client(t, s.ClientURL(), "", strings.Fields(args)...)
 		if code != want.code || stdout != "" || stderr != want.stderr {
