@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/perdure/perdure/actor"
 )
@@ -20,7 +21,8 @@ const (
 )
 
 // Main is a whole node program: flags and environment in, exit code out. It does not return.
-// SIGTERM and SIGINT make it hand over, finish turns in flight and exit 0; a second one exits at once.
+// SIGTERM and SIGINT make it hand over, finish turns in flight and exit 0; a second one, from 200 ms later on, exits at
+// once.
 func Main(defs ...actor.Definition) { Program{Definitions: defs}.Main() }
 
 // Program is a node program.
@@ -40,12 +42,23 @@ func (p Program) Main() {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	ctx, leave := context.WithCancel(context.Background()) //nolint:forbidigo // the process's own
 	go func() {                                            // lives as long as the process
-		<-signals
-		leave()
-		<-signals
+		awaitTwo(signals, leave)
 		os.Exit(exitFail)
 	}()
 	os.Exit(p.Run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// sameMoment is within what a second signal is the first one again: timeout(1), and a terminal in front of a shell's
+// script, signal the process and then its group.
+const sameMoment = 200 * time.Millisecond
+
+// awaitTwo calls leave at the first signal and returns at the second.
+func awaitTwo(signals <-chan os.Signal, leave func()) {
+	<-signals
+	leave()
+	for first := time.Now(); time.Since(first) < sameMoment; {
+		<-signals
+	}
 }
 
 // Run runs the program until ctx ends or the node cannot go on, and returns the exit code: 0 done, 1 failed, 2 usage.
