@@ -111,11 +111,13 @@ func startNode(t *testing.T) *node {
 	return n
 }
 
-// leave ends the node with SIGTERM.
+// leave ends the node with SIGTERM, twice in a moment, as timeout(1) does.
 func (n *node) leave(t *testing.T) {
 	t.Helper()
-	if err := n.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
+	for range 2 {
+		if err := n.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := n.cmd.Wait(); err != nil {
 		t.Errorf("after SIGTERM: %v\n%s", err, &n.stderr)
