@@ -2,11 +2,8 @@ package perdure
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -56,52 +53,22 @@ var errHelp = errors.New("help was asked for")
 func parseFlags(name string, args []string, stdout io.Writer) (f flags, err error) {
 	exited := false
 	parser, err := kong.New(&f, kong.Name(name), kong.Writers(stdout, io.Discard),
-		kong.Exit(func(int) { exited = true }),
+		kong.Exit(func(int) { exited = true }), kong.PostBuild(forgetEmpty),
 		kong.Description("A node of durable objects on NATS JetStream. Each flag is also an environment variable, PERDURE_<FLAG>."))
 	if err != nil {
 		return f, err
 	}
-	_, err = parser.Parse(args)
-	switch {
-	case exited:
+	ctx, err := parser.Parse(args)
+	if exited {
 		return f, errHelp
-	case err != nil:
+	}
+	if bad := (*kong.ParseError)(nil); errors.As(err, &bad) {
+		return f, givenIn(bad.Context).located(err)
+	}
+	if err != nil {
 		return f, err
 	}
-	return f, f.check()
-}
-
-// check refuses values that no default mends.
-func (f *flags) check() error {
-	if _, _, err := net.SplitHostPort(f.Listen); err != nil {
-		return fmt.Errorf("--listen %q: want HOST:PORT", f.Listen)
-	}
-	for _, u := range f.NATS {
-		if strings.Contains(u, "://") {
-			if _, err := url.Parse(u); err != nil {
-				return fmt.Errorf("--nats %q: %w", u, err)
-			}
-		}
-	}
-	switch {
-	case f.LeaseTTL < time.Second:
-		return fmt.Errorf("--lease-ttl %s: want at least 1s", f.LeaseTTL)
-	case f.Idle <= 0:
-		return fmt.Errorf("--idle %s: want more than 0", f.Idle)
-	case f.MaxResident <= 0:
-		return fmt.Errorf("--max-resident %d: want at least 1", f.MaxResident)
-	case f.Replicas < 1 || f.Replicas > 5:
-		return fmt.Errorf("--replicas %d: want 1 to 5", f.Replicas)
-	case f.Replicas > 1 && len(f.NATS) == 0:
-		return errors.New("--replicas: the embedded server is alone; name external servers with --nats")
-	case f.Partitions < 0:
-		return fmt.Errorf("--partitions %d: want at least 1", f.Partitions)
-	case f.LogStreams < 0:
-		return fmt.Errorf("--log-streams %d: want at least 1", f.LogStreams)
-	case (f.TLSCert == "") != (f.TLSKey == ""):
-		return errors.New("--tls-cert and --tls-key go together")
-	}
-	return nil
+	return f, f.check(givenIn(ctx))
 }
 
 // notBuilt names the flags that were set and have no effect yet.

@@ -19,8 +19,8 @@ import (
 // Program is a node program, built once, with what it is started with.
 type Program struct {
 	Binary string
-	Store  string
-	Listen string   // HOST:PORT, the same after each start
+	Store  string   // empty: --store is not given
+	Listen string   // HOST:PORT, the same after each start; empty: --listen is not given
 	Args   []string // beside --store and --listen
 	Env    []string
 }
@@ -49,7 +49,14 @@ type Process struct {
 // Start starts the program and returns at once. The process ends with the test.
 func (p Program) Start(tb testing.TB) *Process {
 	tb.Helper()
-	args := append([]string{"--store", p.Store, "--listen", p.Listen}, p.Args...)
+	var args []string
+	if p.Store != "" {
+		args = append(args, "--store", p.Store)
+	}
+	if p.Listen != "" {
+		args = append(args, "--listen", p.Listen)
+	}
+	args = append(args, p.Args...)
 	proc := &Process{
 		cmd: exec.Command(p.Binary, args...), up: make(chan struct{}), ended: make(chan struct{}), stderr: &tail{}, //nolint:noctx // killed by the test, not by a context
 	}

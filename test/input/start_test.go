@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -55,7 +56,7 @@ func program(t *testing.T) harness.Program {
 	}
 }
 
-// refuses checks that the program ends with exit code 1 and one line that says all of want.
+// refuses checks that the program ends with this exit code and one line that says all of want.
 func refuses(t *testing.T, p harness.Program, code int, want ...string) {
 	t.Helper()
 	node := p.Start(t)
@@ -98,8 +99,16 @@ func TestStart_PortInUse(t *testing.T) {
 	p.Start(t).AwaitUp(t, 20*time.Second)
 }
 
+// external makes p a node on servers that it does not embed.
+func external(p harness.Program, url string) harness.Program {
+	p.Store, p.Listen = "", ""
+	p.Args = append(slices.Clone(p.Args), "--nats", url)
+	return p
+}
+
 func TestStart_Usage(t *testing.T) {
-	for _, args := range [][]string{
+	const nobody = "nats://127.0.0.1:1"
+	for _, args := range [][]string{ // the first is what the message names
 		{"--nonsense"},
 		{"--sync", "sometimes"},
 		{"--partitions", "x"},
@@ -109,18 +118,87 @@ func TestStart_Usage(t *testing.T) {
 		{"extra"},
 		{"--replicas", "3"},
 		{"--log-level", "loud"},
+		{"--prefix", "a.b"},
+		{"--name", "a b"},
+		{"--partitions", "100000"},
+		{"--partitions", "0"},
+		{"--log-streams", "100"},
+		{"--log-streams", "0"},
+		{"--reply-prefix", ">"},
+		{"--listen", "127.0.0.1:99999"},
+		{"--nats", "foo:bar:baz"},
+		{"--nats", "nats://"},
+		{"--nats", ""},
+		{"--nkey", "/none", "--nats", nobody},
+		{"--creds", "/none", "--nats", nobody},
+		{"--tls-cert", os.Args[0], "--nats", nobody},
+		{"--password", "x", "--nats", nobody},
+		{"--user", "x"},
+		{"--password", "x"},
+		{"--token", "x"},
+		{"--creds", "/none"},
+		{"--nkey", "/none"},
+		{"--tls-ca", "/none"},
+		{"--tls-cert", "/none"},
+		{"--tls-key", "/none"},
+		{"--listen", "127.0.0.1:4222", "--nats", nobody},
+		{"--store", "data", "--nats", nobody},
+		{"--sync", "always", "--nats", nobody},
+		{"--cluster-listen", "127.0.0.1:0", "--nats", nobody},
+		{"--cluster-name", "c", "--nats", nobody},
+		{"--routes", nobody, "--nats", nobody},
 	} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			p := program(t)
-			p.Args = args
+			p.Store, p.Listen, p.Args = "", "", args
 			refuses(t, p, 2, strings.TrimPrefix(args[0], "--"))
 		})
 	}
+	t.Run("quotes what was given", func(t *testing.T) {
+		p := program(t)
+		p.Args = []string{"--reply-prefix", "_INBOX2,a.*"}
+		refuses(t, p, 2, `--reply-prefix: `, `"a.*"`)
+		p.Args = []string{"--listen", "nowhere"}
+		p.Listen = ""
+		refuses(t, p, 2, `--listen: `, `"nowhere"`)
+	})
+}
+
+// TestStart_Environment gives flags by environment variables: the message names the variable. An empty one is none.
+func TestStart_Environment(t *testing.T) {
+	for _, env := range []string{
+		"PERDURE_PARTITIONS=0", "PERDURE_PARTITIONS=x", "PERDURE_LOG_STREAMS=65", "PERDURE_PREFIX=a.b", "PERDURE_NAME=a b", "PERDURE_SYNC=sometimes",
+		"PERDURE_REPLY_PREFIX=>", "PERDURE_LISTEN=127.0.0.1:99999", "PERDURE_NATS=foo:bar:baz", "PERDURE_PASSWORD=x", "PERDURE_LOG_LEVEL=loud",
+		"PERDURE_REPLICAS=9", "PERDURE_LEASE_TTL=1ms",
+	} {
+		t.Run(env, func(t *testing.T) {
+			name, _, _ := strings.Cut(env, "=")
+			p := program(t)
+			p.Store, p.Listen, p.Args, p.Env = "", "", nil, []string{env}
+			refuses(t, p, 2, name, "--"+strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(name, "PERDURE_"), "_", "-")))
+		})
+	}
+	t.Run("by the store's variable with --nats", func(t *testing.T) {
+		p := external(program(t), "nats://127.0.0.1:1")
+		p.Env = []string{"PERDURE_STORE=data"}
+		refuses(t, p, 2, "--store", "PERDURE_STORE", "--nats")
+	})
+	t.Run("empty", func(t *testing.T) {
+		p := program(t)
+		for name := range strings.FieldsSeq("NATS CREDS NKEY TLS_CA TLS_CERT TLS_KEY USER PASSWORD TOKEN LISTEN STORE SYNC REPLICAS NAME PREFIX PARTITIONS " +
+			"LOG_STREAMS LEASE_TTL IDLE MAX_RESIDENT REPLY_PREFIX LOG_FORMAT LOG_LEVEL CLUSTER_LISTEN CLUSTER_NAME ROUTES HTTP HTTP_TOKEN HTTP_INSECURE METRICS") {
+			p.Env = append(p.Env, "PERDURE_"+name+"=")
+		}
+		node := p.Start(t)
+		node.AwaitUp(t, 20*time.Second)
+		if node.Stderr() != "" {
+			t.Errorf("stderr: %s", node.Stderr())
+		}
+	})
 }
 
 func TestStart_Unreachable(t *testing.T) {
-	p := program(t)
-	p.Args = append(p.Args, "--nats", fmt.Sprintf("nats://127.0.0.1:%d", natstest.FreePort(t)))
+	p := external(program(t), fmt.Sprintf("nats://127.0.0.1:%d", natstest.FreePort(t)))
 	refuses(t, p, 1, "127.0.0.1")
 }
 
@@ -140,8 +218,7 @@ func TestStart_Overlap(t *testing.T) {
 			if _, err := js.CreateStream(t.Context(), cfg); err != nil {
 				t.Fatal(err)
 			}
-			p := program(t)
-			p.Args = append(p.Args, "--nats", s.ClientURL())
+			p := external(program(t), s.ClientURL())
 			refuses(t, p, 1, cfg.Name, "--prefix")
 			p.Args = append(p.Args, "--prefix", "acme")
 			p.Start(t).AwaitUp(t, 20*time.Second)
