@@ -44,16 +44,18 @@ type flags struct {
 	HTTPToken     string   `name:"http-token" env:"PERDURE_HTTP_TOKEN" help:"Bearer token of the gateway. Not built yet."`
 	HTTPInsecure  bool     `name:"http-insecure" env:"PERDURE_HTTP_INSECURE" help:"Let the gateway listen beyond loopback without a token. Not built yet."`
 	Metrics       string   `env:"PERDURE_METRICS" default:"off" placeholder:"ADDR" help:"Address of Prometheus metrics, or off (${default}). Not built yet."`
+
+	Version kong.VersionFlag `help:"Print the version."`
 }
 
-// errHelp says that the flags asked for help, which was printed.
+// errHelp says that the flags asked for help or the version, which was printed.
 var errHelp = errors.New("help was asked for")
 
 // parseFlags reads args. Its error says which flag is wrong; [errHelp] when there is nothing left to do.
 func parseFlags(name string, args []string, stdout io.Writer) (f flags, err error) {
 	exited := false
 	parser, err := kong.New(&f, kong.Name(name), kong.Writers(stdout, io.Discard),
-		kong.Exit(func(int) { exited = true }), kong.PostBuild(forgetEmpty),
+		kong.Exit(func(int) { exited = true }), kong.PostBuild(forgetEmpty), kong.Vars{"version": version(name)},
 		kong.Description("A node of durable objects on NATS JetStream. Each flag is also an environment variable, PERDURE_<FLAG>."))
 	if err != nil {
 		return f, err

@@ -1,0 +1,20 @@
+package perdure
+
+import (
+	"runtime/debug"
+	"testing"
+)
+
+func TestVersion(t *testing.T) {
+	perdure := debug.Module{Path: "github.com/perdure/perdure", Version: "v1.2.3"}
+	revision := []debug.BuildSetting{{Key: "vcs.revision", Value: "061b"}, {Key: "vcs.modified", Value: "true"}}
+	for want, info := range map[string]*debug.BuildInfo{
+		"node perdure " + Version:                    nil,
+		"node perdure v1.2.3":                        {Main: perdure},
+		"node perdure v1.2.3 revision 061b modified": {Main: debug.Module{Path: "example.com/shop"}, Deps: []*debug.Module{&perdure}, Settings: revision},
+	} {
+		if got := versionOf("node", info); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
