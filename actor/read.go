@@ -120,6 +120,9 @@ func (r *run) describe() runDescription {
 	for _, name := range slices.Sorted(maps.Keys(marks)) {
 		d.Streams = append(d.Streams, streamInRun{name, marks[name]})
 	}
+	if r.ended != nil {
+		return d // its hooks are open no more
+	}
 	for _, key := range slices.Sorted(maps.Keys(r.x.hooks)) {
 		h := r.x.hooks[key]
 		d.Hooks = append(d.Hooks, hookInRun{h.name, h.token, r.x.queuedFor(h)})
