@@ -7,7 +7,6 @@ import (
 	"maps"
 	"reflect"
 	"slices"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -188,12 +187,7 @@ func (h *Host) accept(s Schema, decode func([]byte) error, payload []byte) ([]by
 		return nil, Errorf(CodeTooLarge, "the payload with its defaults has %d bytes; at most %d are allowed", len(clean), h.cfg.MaxPayload)
 	}
 	if err := decode(clean); err != nil {
-		field := ""
-		if te := (*json.UnmarshalTypeError)(nil); errors.As(err, &te) {
-			field = "/" + strings.ReplaceAll(te.Field, ".", "/")
-		}
-		return nil, Errorf(CodeInvalid, "payload does not decode: %v", err).
-			With(map[string]string{"field": field, "problem": err.Error()})
+		return nil, undecodable(clean, err)
 	}
 	return clean, nil
 }

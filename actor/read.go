@@ -143,7 +143,7 @@ func (x *execution) queuedFor(h *hookHandle) int {
 // eventsRequest is the payload of $events.
 type eventsRequest struct {
 	From  uint64 `json:"from"`  // first log sequence
-	Limit int    `json:"limit"` // records
+	Limit int    `json:"limit"` // records; 0: as many as one answer takes
 }
 
 // loggedRecord is a record as $events answers it.
@@ -159,9 +159,13 @@ func (r *run) events(ctx context.Context, req *Request) {
 	var want eventsRequest
 	if len(req.Payload) > 0 {
 		if err := json.Unmarshal(req.Payload, &want); err != nil {
-			req.fail(Errorf(CodeInvalid, "payload of %s: %v: want {\"from\":SEQ,\"limit\":N}", HookEvents, err))
+			req.fail(undecodable(req.Payload, err))
 			return
 		}
+	}
+	if want.Limit < 0 {
+		req.fail(badPayload("/limit", "must be at least 0"))
+		return
 	}
 	out, next, err := r.logged(ctx, want)
 	if err != nil {

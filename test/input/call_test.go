@@ -40,7 +40,7 @@ func TestCall(t *testing.T) {
 		{name: "not in enum", subject: "call.counter.a.action", payload: `{"type":"double"}`, code: 400, detail: "/type"},
 		{name: "beyond int64", subject: "call.echo.a.echo", payload: `{"text":"","big":9223372036854775808}`, code: 400, detail: "/big"},
 		{name: "far beyond", subject: "call.echo.a.echo", payload: `{"text":"","big":1e400}`, code: 400, detail: "/big"},
-		{name: "300 in an int8", subject: "call.echo.a.echo", payload: `{"text":"","small":300}`, code: 400, detail: "/small"},
+		{name: "300 in an int8", subject: "call.echo.a.echo", payload: `{"text":"","small":300}`, code: 400, detail: "must be an integer from -128 to 127"},
 		{name: "integer written as a float, which Go does not take", subject: "call.tally.a.add", payload: `{"n":2.0}`, code: 400, detail: "/n"},
 		{name: "integer with an exponent, which Go does not take", subject: "call.tally.a.add", payload: `{"n":1e2}`, code: 400, detail: "/n"},
 		{name: "payload where none is taken", subject: "call.tally.a.get", payload: `{"x":1}`, code: 400},
@@ -84,7 +84,8 @@ func TestCall(t *testing.T) {
 		{name: "call id too long", subject: "call.tally.a.add", payload: `{"n":1}`, header: []string{"Perdure-Call-Id", strings.Repeat("i", 300)}, code: 400},
 		{name: "reply-to a stream of ours", subject: "call.tally.a.add", payload: `{"n":1}`, header: []string{"Perdure-Reply-To", "log.1.tally.a"}, code: 400},
 		{name: "reply-to JetStream", subject: "call.tally.a.add", payload: `{"n":1}`, header: []string{"Perdure-Reply-To", "$JS.API.STREAM.PURGE.PERDURE_LOG_0"}, code: 400},
-		{name: "events with a bad range", subject: "call.tally.a.$events", payload: `{"from":-1}`, code: 400},
+		{name: "events with a bad range", subject: "call.tally.a.$events", payload: `{"from":-1}`, code: 400, detail: `"field":"/from"`},
+		{name: "events with a bad limit", subject: "call.tally.a.$events", payload: `{"limit":-1}`, code: 400, detail: `"field":"/limit"`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			before := harness.Counts(t, nc)
