@@ -17,7 +17,7 @@ func TestHost_firingOfAnAddedPartition(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- h.Run(ctx) }()
-	t.Cleanup(func() { cancel(); <-done })
+	t.Cleanup(func() { cancel(); _ = <-done })
 	w.firings <- &Firing{Seq: 3, Address: Address{"sleeper", "y"}, ID: "wait-y"} // from its cursor
 	w.firings <- &Firing{Seq: 7, Address: Address{"sleeper", "x"}, ID: "wait-x"}
 	if !w.within(time.Second, func() bool { return len(w.dropped) == 2 }) {
@@ -55,11 +55,7 @@ func TestHost_earlyFiringAndDiscard(t *testing.T) {
 		addr := Address{"sleeper", "k"}
 		w.result(ask(h, addr, "action", "", "1"))
 		w.until("armed", func() bool { return len(w.armed) == 1 })
-		var id string
-		w.mu.Lock()
-		for id = range w.armed {
-		}
-		w.mu.Unlock()
+		id := w.armedWait()
 		w.result(ask(h, addr, HookDescribe, "", "null"))
 		got := make(chan *Outcome, 1)
 		h.Call(&Request{ // another record
@@ -110,11 +106,7 @@ func TestHost_overdueWaitAfterParking(t *testing.T) {
 		w.result(ask(h, addr, "action", "", "1"))
 		w.until("armed", func() bool { return len(w.armed) == 1 })
 		w.result(ask(h, addr, HookDescribe, "", "null"))
-		w.mu.Lock()
-		var id string
-		for id = range w.armed {
-		}
-		w.mu.Unlock()
+		id := w.armedWait()
 		c, _ := h.Checkpoint(0)
 		h.Close()
 		h = w.host("b", nil, def(true)) // a bad deployment
@@ -155,4 +147,15 @@ func TestHost_overdueWaitAfterParking(t *testing.T) {
 			t.Errorf("the sleep is overdue and nothing wakes the run; log %v", w.events())
 		}
 	})
+}
+
+// armedWait returns the wait that a schedule keeps.
+func (w *world) armedWait() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for id := range w.armed {
+		return id
+	}
+	w.t.Fatal("no schedule is armed")
+	return ""
 }

@@ -107,7 +107,7 @@ func TestHost_conflictAfterACrash(t *testing.T) {
 	h.cancel() // crash
 	w.change(func() { w.onAppend = nil; w.issued = func() (uint64, error) { return 2, nil } })
 	for len(told) > 0 {
-		<-told
+		_ = <-told
 	}
 	next := w.host("b", nil, tokenWorkflow(told))
 	w.own(next, 2, c)
@@ -177,7 +177,7 @@ func TestHost_retryAfterARefusal(t *testing.T) {
 		w := newWorld(t)
 		action := NewHook[int, int]("action")
 		var running, most, attempts atomic.Int64
-		work := NewStep("work", func(ctx context.Context, n int) (int, error) {
+		work := NewStep("work", func(_ context.Context, n int) (int, error) {
 			if attempts.Add(1) == 1 {
 				return 0, errors.New("again")
 			}

@@ -24,8 +24,8 @@ func TestTrust_Clock(t *testing.T) {
 		go func() { _, err := tr.wait(t.Context()); started <- err }()
 		synctest.Wait()
 		select {
-		case <-started:
-			t.Error("work starts under a lease that has run out")
+		case err := <-started:
+			t.Errorf("work starts under a lease that has run out: %v", err)
 		default:
 		}
 		holds.Store(true) // renewed
@@ -40,8 +40,14 @@ func TestCallHeader_forwarded(t *testing.T) {
 		id, token string
 		want      bool
 	}{
-		{"", "", false}, {"a", "", false}, {"~token-3", "", false}, {"~send-3", "", false},
-		{"a", "t", true}, {"~token-3", "t", true}, {"~send-3", "t", false}, {"~", "t", false},
+		{"", "", false},
+		{"a", "", false},
+		{"~token-3", "", false},
+		{"~send-3", "", false},
+		{"a", "t", true},
+		{"~token-3", "t", true},
+		{"~send-3", "t", false},
+		{"~", "t", false},
 	} {
 		h := CallHeader{CallID: tc.id, Token: tc.token}
 		if got := h.forwarded(); got != tc.want {
