@@ -17,7 +17,12 @@ func TestHost_firingOfAnAddedPartition(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- h.Run(ctx) }()
-	t.Cleanup(func() { cancel(); _ = <-done })
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 	w.firings <- &Firing{Seq: 3, Address: Address{"sleeper", "y"}, ID: "wait-y"} // from its cursor
 	w.firings <- &Firing{Seq: 7, Address: Address{"sleeper", "x"}, ID: "wait-x"}
 	if !w.within(time.Second, func() bool { return len(w.dropped) == 2 }) {
