@@ -131,10 +131,11 @@ func (r *run) startBody(s *stepRun) *body {
 	info := StepInfo{ID: s.id, Name: s.name, Attempt: s.attempt, Run: r.x.info}
 	attempt, loaded := s.attempt, r.stepCtx
 	ctx := context.WithValue(loaded, stepInfoKey{}, info)
-	ctx = context.WithValue(ctx, stepWriterKey{}, &stepWriter{run: r, step: s.id, body: b, ordinals: map[string]uint64{}})
+	ctx = context.WithValue(ctx, stepWriterKey{}, newStepWriter(r, s, b))
 	ctx, b.cancel = context.WithCancelCause(ctx)
+	s.ran = true
 	r.bodies[s.id] = b
-	r.noteStep(s.id, true)
+	r.streams.noteStep(s.id, true)
 	r.host.bodies.Go(func() {
 		lease, err := r.host.trust.wait(loaded)
 		if err != nil {
@@ -234,7 +235,7 @@ func (b *body) started() { b.release.Do(func() { close(b.durable) }) }
 // tendBodies lets bodies speak whose start is durable now, and ends those that the code has given up.
 func (r *run) tendBodies() {
 	for _, id := range r.x.cancelled {
-		r.noteStep(id, false)
+		r.streams.noteStep(id, false)
 		if b := r.bodies[id]; b != nil {
 			b.cancel(errStepCancelled)
 		}

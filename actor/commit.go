@@ -67,7 +67,7 @@ func (r *run) commit(t *turn, batch []item) bool {
 func (r *run) record(t *turn) (*Record, *Entry, error) {
 	rec := &Record{
 		V: RecordVersion, Run: r.addr.String(), Incarnation: r.x.info.Incarnation, Epoch: r.part.claim.Epoch,
-		N: r.records + 1, Inbox: r.inboxPos, Buried: r.burying, Streams: r.streamMarks(), Events: r.x.journal.out,
+		N: r.records + 1, Inbox: r.inboxPos, Buried: r.burying, Streams: r.streams.record(r.x), Events: r.x.journal.out,
 	}
 	if r.typ.object != nil {
 		rec.State = r.x.encoded
@@ -200,10 +200,10 @@ func (r *run) committed(t *turn, rec *Record, e *Entry, seq uint64) {
 		if eff := r.effect(&rec.Events[i], seq, logPlace{rec.N, uint64(i)}); eff != nil {
 			r.outbox.add(eff)
 		}
-		r.noteEmit(&rec.Events[i], logPlace{rec.N, uint64(i)})
+		r.streams.noteEmit(&rec.Events[i], logPlace{rec.N, uint64(i)})
 		r.schedule(&rec.Events[i])
 		if ev := &rec.Events[i]; ev.Type == StepCompleted || ev.Type == StepFailed {
-			r.noteStep(ev.ID, false)
+			r.streams.noteStep(ev.ID, false)
 		}
 	}
 	t.events = rec.Events

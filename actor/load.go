@@ -72,7 +72,7 @@ func (r *run) activate(ctx context.Context) error {
 	}
 	r.lastRec, r.index, r.status = last.Seq, last.Index, last.Status
 	r.records = rec.N
-	r.remember(rec.Streams)
+	r.streams.begin(rec)
 	r.burying = slices.DeleteFunc(rec.Buried, func(b BuriedSend) bool { return b.Inbox <= r.part.claim.Checkpoint.Inbox })
 	r.inboxPos, r.tableAt = rec.Inbox, last.Index.IDs
 	if rec.IDs != nil {
@@ -100,7 +100,9 @@ var errUnreadable = errors.New("the record cannot be read")
 func (r *run) create() error {
 	r.lastRec, r.tableAt, r.records, r.inboxPos, r.index, r.status = 0, 0, 0, 0, Index{}, StatusPending
 	r.burying = nil
+	r.streams.begin(nil)
 	r.newExecution(uuid.NewString())
+	r.streams.knowSteps(nil)
 	if r.typ.object != nil {
 		return r.x.load(nil)
 	}
@@ -110,9 +112,7 @@ func (r *run) create() error {
 func (r *run) newExecution(incarnation string) {
 	info := Info{RunID: r.addr.String(), Type: r.addr.Type, Key: r.addr.Key, Incarnation: incarnation}
 	r.incarnation = incarnation
-	r.streamsMu.Lock()
-	r.life = incarnation
-	r.streamsMu.Unlock()
+	r.streams.live(incarnation)
 	r.x = newExecution(info, r.typ, r.host.now, r.host.cfg.MaxPayload, r.log)
 	r.stepCtx, r.stepEnd = context.WithCancel(r.part.ctx)
 }
@@ -145,9 +145,10 @@ func (r *run) replay(records []entryRecord, last *Record) error {
 		}
 		return nil
 	}
+	r.streams.knowSteps(r.x.steps)
 	for _, s := range r.x.steps {
-		r.noteStep(s.id, true)
 		if !slices.Contains(r.x.started, s) {
+			s.ran = true
 			r.recovered = append(r.recovered, s)
 		}
 	}

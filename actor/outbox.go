@@ -169,7 +169,7 @@ func (r *run) releaseTokens(ctx context.Context, tokens map[string]TokenHolder) 
 // redo puts the effects of the records since r.resume into the outbox again: nobody knows which of them are out.
 func (r *run) redo(ctx context.Context) error {
 	if r.resume == 0 || r.lastRec == 0 {
-		r.noPending(false)
+		r.streams.noPending(false)
 		return nil
 	}
 	last, err := r.readRecord(ctx, r.lastRec)
@@ -180,13 +180,13 @@ func (r *run) redo(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.noPending(true)
+	r.streams.noPending(true)
 	for _, rec := range records {
 		for i := range rec.Events {
 			if eff := r.effect(&rec.Events[i], rec.seq, logPlace{rec.N, uint64(i)}); eff != nil {
 				r.outbox.add(eff)
 			}
-			r.noteEmit(&rec.Events[i], logPlace{rec.N, uint64(i)})
+			r.streams.noteEmit(&rec.Events[i], logPlace{rec.N, uint64(i)})
 		}
 	}
 	r.resume = 0

@@ -116,7 +116,7 @@ func (r *run) describe() runDescription {
 		}
 		d.Steps = append(d.Steps, sd)
 	}
-	marks := r.streamMarks()
+	marks := r.streams.record(r.x)
 	for _, name := range slices.Sorted(maps.Keys(marks)) {
 		d.Streams = append(d.Streams, streamInRun{name, marks[name]})
 	}

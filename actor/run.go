@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -53,14 +52,9 @@ type run struct {
 	stepEnd   context.CancelFunc
 	bodies    map[string]*body // step bodies that run, by step id
 	outbox    outbox
-	unsettled uint64     // first record since which the run is unsettled; 0: settled
-	resume    uint64     // effects in records from here on may not be out; 0: all are
-	streamsMu sync.Mutex // guards what steps and effects share with the worker
-	streams   map[string]*sequencer
-	marks     map[string]streamMark
-	emits     map[string][]logPlace // what durable records ask for and is not stored yet
-	openSteps map[string]bool
-	life      string // incarnation
+	unsettled uint64 // first record since which the run is unsettled; 0: settled
+	resume    uint64 // effects in records from here on may not be out; 0: all are
+	streams   runStreams
 
 	usedAt time.Time
 }
@@ -73,7 +67,7 @@ func newRun(p *partition, addr Address) *run {
 		host: p.host, part: p, addr: addr, typ: p.host.types.types[addr.Type],
 		log:     p.host.log.With("run", addr.String(), "partition", p.claim.Partition),
 		waiters: map[string][]*waiter{}, timers: map[string]*time.Timer{}, armed: map[string]bool{}, openAt: map[string]uint64{},
-		firings: map[string]func(bool){}, bodies: map[string]*body{}, streams: map[string]*sequencer{}, marks: map[string]streamMark{}, emits: map[string][]logPlace{}, openSteps: map[string]bool{},
+		firings: map[string]func(bool){}, bodies: map[string]*body{}, streams: newRunStreams(),
 	}
 }
 
@@ -226,10 +220,7 @@ func (r *run) unload() {
 	}
 	clear(r.armed)
 	clear(r.bodies)
-	r.streamsMu.Lock()
-	clear(r.streams)
-	clear(r.openSteps)
-	r.streamsMu.Unlock()
+	r.streams.forget()
 	clear(r.openAt)
 	r.ids, r.recovered, r.startedWith, r.parked, r.claimed = nil, nil, nil, nil, false
 	if r.x != nil {

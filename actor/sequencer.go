@@ -5,10 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -20,30 +18,21 @@ type sequencer struct {
 	turn chan struct{} // held by who writes
 
 	loaded bool
+	lost   bool   // readers may have chunks that are no longer kept, beyond what the log says
 	last   uint64 // sequence of the stream's last message
 	next   uint64 // index of the next chunk
 	closed bool
 	state  WriterState
 }
 
-// streamMark is what a record keeps of a stream, so that it goes on when its last chunk is no longer kept.
-type streamMark struct {
-	Next    uint64     `json:"next"`              // index of the next chunk
-	Pending uint64     `json:"pending,omitempty"` // chunks that run code has emitted up to the record, not stored yet
-	Emitted string     `json:"emitted,omitempty"` // as in WriterState
-	Open    []OpenStep `json:"open,omitempty"`    // as in WriterState
-	Closed  bool       `json:"closed,omitempty"`  // its end is stored
-	Ending  bool       `json:"ending,omitempty"`  // run code has closed it
-}
-
 // sequencer returns the one of a stream, which the run's type declares.
 func (r *run) sequencer(stream string) *sequencer {
-	r.streamsMu.Lock()
-	defer r.streamsMu.Unlock()
-	s := r.streams[stream]
+	r.streams.mu.Lock()
+	defer r.streams.mu.Unlock()
+	s := r.streams.sequencers[stream]
 	if s == nil {
 		s = &sequencer{run: r, def: r.typ.streams[stream], turn: make(chan struct{}, 1)}
-		r.streams[stream] = s
+		r.streams.sequencers[stream] = s
 	}
 	return s
 }
@@ -61,13 +50,19 @@ func (s *sequencer) with(ctx context.Context, do func() error) error {
 			return err
 		}
 	}
+	if s.lost {
+		if err := s.startOver(ctx); err != nil {
+			return err
+		}
+	}
 	return do()
 }
 
 // load recovers the state from the last chunk.
 func (s *sequencer) load(ctx context.Context) error {
-	mark := s.run.mark(s.def.name)
+	mark, exact := s.run.streams.mark(s.def.name)
 	s.last, s.next, s.closed, s.state = 0, mark.Next, mark.Closed, WriterState{Emitted: mark.Emitted, Open: mark.Open}
+	s.lost = s.def.keep > 0 && !s.closed && !exact
 	c, err := s.run.host.cfg.Outputs.Last(ctx, s.run.addr, s.def.name)
 	switch {
 	case errors.Is(err, ErrNoRecord):
@@ -107,11 +102,11 @@ func (s *sequencer) believe(ctx context.Context, c *Chunk) error {
 
 // take moves the state on to a stored message.
 func (s *sequencer) take(c *Chunk) {
-	s.last, s.next, s.closed, s.state = c.Seq, c.Index, c.Kind == ChunkEnd, c.Writer
+	s.last, s.next, s.closed, s.state, s.lost = c.Seq, c.Index, c.Kind == ChunkEnd, c.Writer, false
 	if c.Kind == ChunkData {
 		s.next++
 	}
-	s.run.note(s.def.name, streamMark{Next: s.next, Closed: s.closed, Emitted: s.state.Emitted, Open: s.state.Open})
+	s.run.streams.note(s.def.name, streamMark{Next: s.next, Closed: s.closed, Emitted: s.state.Emitted, Open: s.state.Open})
 }
 
 // write stores a step's chunk number ordinal, unless an earlier attempt has.
@@ -131,12 +126,16 @@ func (s *sequencer) write(ctx context.Context, step string, ordinal uint64, data
 				c.Writer.Open = append(c.Writer.Open, OpenStep{ID: step, First: s.next})
 				i = len(c.Writer.Open) - 1
 			}
+			if c.Writer.Open[i].Count == 0 {
+				c.Writer.Open[i].First = s.next // others may have written since it was rewound
+			}
 			c.Writer.Open[i].Count++
 			return c, nil
 		})
 	})
 }
 
+// written returns how many of a step's chunks are stored.
 func (s *sequencer) written(ctx context.Context, step string) (n uint64, err error) {
 	err = s.with(ctx, func() error {
 		if i := s.open(step); i >= 0 {
@@ -162,13 +161,42 @@ func (s *sequencer) rewind(ctx context.Context, step string) error {
 			case s.next != own.First+own.Count:
 				return nil, Terminal(fmt.Errorf("rewind stream %s: somebody else has written since chunk %d", s.def.name, own.First))
 			}
-			c := s.chunk(ChunkRewind, step+"/rewind-"+strconv.FormatUint(s.last, 10))
+			c := s.marker(step)
 			c.Index = own.First
-			i = slices.IndexFunc(c.Writer.Open, func(o OpenStep) bool { return o.ID == step })
-			c.Writer.Open[i].Count = 0
+			if i = slices.IndexFunc(c.Writer.Open, func(o OpenStep) bool { return o.ID == step }); i >= 0 { // else it was cancelled
+				c.Writer.Open[i].Count = 0
+			}
 			return c, nil
 		})
 	})
+}
+
+// fence makes whatever is still on its way to the stream fail: it stores a message on top of the last one, which takes
+// nothing back.
+func (s *sequencer) fence(ctx context.Context, step string) error {
+	return s.with(ctx, func() error {
+		return s.append(ctx, func() (*Chunk, error) {
+			if s.closed {
+				return nil, nil //nolint:nilnil // nothing is to be stored
+			}
+			return s.marker(step), nil
+		})
+	})
+}
+
+// startOver tells readers from which index on chunks come anew: those that they may have from there are not known here.
+func (s *sequencer) startOver(ctx context.Context) error {
+	return s.append(ctx, func() (*Chunk, error) {
+		if !s.lost {
+			return nil, nil //nolint:nilnil // the end of the stream was found after all
+		}
+		return s.marker("expired"), nil
+	})
+}
+
+// marker makes a rewind to where the stream is.
+func (s *sequencer) marker(by string) *Chunk {
+	return s.chunk(ChunkRewind, by+"/rewind-"+strconv.FormatUint(s.last, 10))
 }
 
 // emit stores a chunk of run code, or with data nil the end, unless that was done before. at is where the log has it.
@@ -191,8 +219,8 @@ func (s *sequencer) emit(ctx context.Context, at logPlace, data json.RawMessage)
 // chunk makes the next message, with the steps that are still in progress.
 func (s *sequencer) chunk(kind ChunkKind, origin string) *Chunk {
 	w := s.state
-	w.Epoch, w.Origin, w.Incarnation = s.run.part.claim.Epoch, origin, s.run.incarnationNow()
-	w.Open = slices.DeleteFunc(slices.Clone(w.Open), func(o OpenStep) bool { return !s.run.stepOpen(o.ID) })
+	w.Epoch, w.Origin, w.Incarnation = s.run.part.claim.Epoch, origin, s.run.streams.incarnation()
+	w.Open = slices.DeleteFunc(slices.Clone(w.Open), func(o OpenStep) bool { return !s.run.streams.stepOpen(o.ID) })
 	return &Chunk{Address: s.run.addr, Stream: s.def.name, Kind: kind, Index: s.next, Writer: w, TTL: s.def.keep}
 }
 
@@ -243,121 +271,4 @@ func (s *sequencer) lookUp(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
-}
-
-// note keeps how far a stream was written, for the next record.
-func (r *run) note(stream string, m streamMark) {
-	r.streamsMu.Lock()
-	defer r.streamsMu.Unlock()
-	r.marks[stream] = m
-	out := parsePlace(m.Emitted)
-	r.emits[stream] = slices.DeleteFunc(r.emits[stream], func(at logPlace) bool { return !out.before(at) })
-}
-
-// noteEmit notes that a durable record asks for a chunk.
-func (r *run) noteEmit(ev *Event, at logPlace) {
-	if ev.Type != Output || ev.End {
-		return
-	}
-	r.streamsMu.Lock()
-	defer r.streamsMu.Unlock()
-	if parsePlace(r.marks[ev.Name].Emitted).before(at) {
-		r.emits[ev.Name] = append(r.emits[ev.Name], at)
-	}
-}
-
-func (r *run) mark(stream string) streamMark {
-	r.streamsMu.Lock()
-	defer r.streamsMu.Unlock()
-	return r.marks[stream]
-}
-
-// remember takes up what the last record keeps of the streams.
-func (r *run) remember(marks map[string]streamMark) {
-	r.streamsMu.Lock()
-	defer r.streamsMu.Unlock()
-	clear(r.marks)
-	clear(r.emits)
-	maps.Copy(r.marks, marks)
-}
-
-// noPending settles what was pending with the last record that was read: it is stored by now, or, with again, will be
-// emitted again.
-func (r *run) noPending(again bool) {
-	r.streamsMu.Lock()
-	defer r.streamsMu.Unlock()
-	for name, m := range r.marks {
-		if !again {
-			m.Next += m.Pending
-		}
-		m.Pending = 0
-		r.marks[name] = m
-	}
-}
-
-// streamMarks is what a record of the journal's events keeps of the streams.
-func (r *run) streamMarks() map[string]streamMark {
-	r.streamsMu.Lock()
-	defer r.streamsMu.Unlock()
-	marks := maps.Clone(r.marks)
-	for name, places := range r.emits {
-		m := marks[name]
-		m.Pending = uint64(len(places))
-		marks[name] = m
-	}
-	for _, ev := range r.x.journal.out {
-		if ev.Type == Output && !ev.End {
-			m := marks[ev.Name]
-			m.Pending++
-			marks[ev.Name] = m
-		}
-	}
-	for name, ending := range r.x.closed {
-		m := marks[name]
-		m.Ending = ending
-		marks[name] = m
-	}
-	return marks
-}
-
-// noteStep says whether a step is in progress: the stream's messages then carry what it has written.
-func (r *run) noteStep(id string, open bool) {
-	r.streamsMu.Lock()
-	defer r.streamsMu.Unlock()
-	if open {
-		r.openSteps[id] = true
-	} else {
-		delete(r.openSteps, id)
-	}
-}
-
-func (r *run) stepOpen(id string) bool {
-	r.streamsMu.Lock()
-	defer r.streamsMu.Unlock()
-	return r.openSteps[id]
-}
-
-func (r *run) incarnationNow() string {
-	r.streamsMu.Lock()
-	defer r.streamsMu.Unlock()
-	return r.life
-}
-
-// logPlace is an event's place in an object's log: the number of its record, and its position there.
-type logPlace struct{ record, event uint64 }
-
-func (p logPlace) String() string {
-	return strconv.FormatUint(p.record, 10) + "." + strconv.FormatUint(p.event, 10)
-}
-
-func (p logPlace) before(q logPlace) bool {
-	return p.record < q.record || p.record == q.record && p.event < q.event
-}
-
-func parsePlace(s string) logPlace {
-	record, event, _ := strings.Cut(s, ".")
-	var p logPlace
-	p.record, _ = strconv.ParseUint(record, 10, 64)
-	p.event, _ = strconv.ParseUint(event, 10, 64)
-	return p
 }

@@ -100,6 +100,7 @@ type stepRun struct {
 	due       time.Time // when it may start; zero: at once
 	logged    bool      // a step_started of the attempt is in the log
 	future    bool      // code did not wait for it when it started it
+	ran       bool      // a body may have run before
 	done      bool
 	cancelled bool // by code
 	result    json.RawMessage

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -90,5 +91,43 @@ func TestStreams_KeepForWithinStep(t *testing.T) {
 	close(gone)
 	if got, want := follow(t, n.Client(), def.At("a"), 0), []string{"3 3", "4 4", "5 5", "6 end"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestStreams_KeepForRestart: chunks of a step expire while it works on, and the node ends. Nothing tells the next one
+// how far the step has written: who has read it is told that its chunks come anew.
+func TestStreams_KeepForRestart(t *testing.T) {
+	t.Parallel()
+	stream := actor.NewStream[int]("default", actor.KeepFor(time.Second))
+	var again atomic.Bool
+	step := actor.NewStep("write", func(ctx context.Context, _ actor.None) (actor.None, error) {
+		first := again.CompareAndSwap(false, true)
+		for i := range 6 {
+			if i == 3 && first {
+				<-ctx.Done()
+				return actor.None{}, ctx.Err()
+			}
+			if err := stream.Write(ctx, i); err != nil {
+				return actor.None{}, err
+			}
+		}
+		return actor.None{}, nil
+	})
+	def := actor.NewWorkflow("slowly", func(ctx actor.Context, _ actor.None) (actor.None, error) {
+		_, err := step.Run(ctx, actor.None{})
+		return actor.None{}, err
+	}, stream)
+	n := harness.Run(t, harness.Config(t), def)
+	if err := def.Start(t.Context(), n.Client(), "a", actor.None{}); err != nil {
+		t.Fatal(err)
+	}
+	awaitChunks(t, n.Client(), def.At("a"), "0 0", "1 1", "2 2")
+	awaitExpired(t, n.Conn())
+	n.Again(def)
+	if got, want := follow(t, n.Client(), def.At("a"), 0), []string{"0 0", "1 1", "2 2", "3 3", "4 4", "5 5", "6 end"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if first := harness.ReadStream(t, n.Conn(), "PERDURE_OUT")[0]; first.Header.Get("Perdure-Rewind") != "0" {
+		t.Errorf("index 0 comes again without a rewind: %v", first.Header)
 	}
 }
