@@ -49,6 +49,9 @@ type WriterState struct {
 	Open        []OpenStep `json:"open,omitempty"`    // steps in progress that have written
 }
 
+// MaxOpenSteps is how many steps in progress may have written to one stream.
+const MaxOpenSteps = 1024
+
 // OpenStep is a step in progress that has written to the stream.
 type OpenStep struct {
 	ID    string `json:"id"`

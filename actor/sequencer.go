@@ -126,6 +126,9 @@ func (s *sequencer) write(ctx context.Context, step string, ordinal uint64, data
 				c.Writer.Open = append(c.Writer.Open, OpenStep{ID: step, First: s.next})
 				i = len(c.Writer.Open) - 1
 			}
+			if len(c.Writer.Open) > MaxOpenSteps {
+				return nil, fmt.Errorf("write to stream %s: %w", s.def.name, limitError("steps in progress that write to one stream", MaxOpenSteps))
+			}
 			if c.Writer.Open[i].Count == 0 {
 				c.Writer.Open[i].First = s.next // others may have written since it was rewound
 			}

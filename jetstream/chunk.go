@@ -24,9 +24,6 @@ const (
 	HeaderOpen        = "Perdure-Open"        // steps in progress that have written: <step id>/<first index>/<count>,…
 )
 
-// maxOpenSteps bounds what a reader takes from HeaderOpen.
-const maxOpenSteps = 1024
-
 // formatChunk makes the headers of a message of an output stream.
 func formatChunk(c *actor.Chunk) nats.Header {
 	number := func(n uint64) []string { return []string{strconv.FormatUint(n, 10)} }
@@ -108,7 +105,7 @@ func parseOpen(s string) ([]actor.OpenStep, bool) {
 		return nil, true
 	}
 	parts := strings.Split(s, ",")
-	if len(parts) > maxOpenSteps {
+	if len(parts) > actor.MaxOpenSteps {
 		return nil, false
 	}
 	open := make([]actor.OpenStep, len(parts))

@@ -196,3 +196,76 @@ func TestStreams_TwoSteps(t *testing.T) {
 		}
 	}
 }
+
+// TestStreams_ManySteps has more steps in progress write to one stream than its writer can keep: those beyond the bound
+// are refused, and the others are matched with what they wrote when they are run again.
+func TestStreams_ManySteps(t *testing.T) {
+	const steps = actor.MaxOpenSteps + 76
+	stream := actor.NewStream[int]("default")
+	first, goOn := make(chan bool, steps), make(chan struct{})
+	step := actor.NewStep("write", func(ctx context.Context, i int) (string, error) {
+		err := stream.Write(ctx, i)
+		refused := errors.Is(err, actor.ErrLimit)
+		select {
+		case first <- refused:
+		default:
+		}
+		if refused {
+			return "refused", nil
+		}
+		if err != nil {
+			return "", err
+		}
+		select {
+		case <-goOn:
+		case <-ctx.Done():
+		}
+		return "ok", ctx.Err()
+	})
+	def := actor.NewWorkflow("many", func(ctx actor.Context, _ actor.None) (map[string]int, error) {
+		said := map[string]int{}
+		var all []*actor.Future[string]
+		for i := range steps {
+			all = append(all, step.Start(ctx, i))
+		}
+		for _, f := range all {
+			s, err := f.Await(ctx)
+			if err != nil {
+				return nil, err
+			}
+			said[s]++
+		}
+		return said, nil
+	}, stream)
+	n := harness.Run(t, harness.Config(t), def)
+	if err := def.Start(t.Context(), n.Client(), "a", actor.None{}); err != nil {
+		t.Fatal(err)
+	}
+	refused := 0
+	for range steps {
+		if <-first {
+			refused++
+		}
+	}
+	if got := len(chunks(t, n.Client(), def.At("a"), 0)); got != actor.MaxOpenSteps || refused != steps-actor.MaxOpenSteps {
+		t.Errorf("readers see %d chunks, %d writes were refused", got, refused)
+	}
+	n.Again(def)
+	close(goOn)
+	said, err := def.Execute(t.Context(), n.Client(), "a", actor.None{})
+	if err != nil || said["ok"] < actor.MaxOpenSteps || said["ok"]+said["refused"] != steps {
+		t.Errorf("the steps say %v, %v", said, err)
+	}
+	got := follow(t, n.Client(), def.At("a"), 0)
+	seen := map[string]bool{}
+	for i, s := range got {
+		index, word, _ := strings.Cut(s, " ")
+		if index != fmt.Sprint(i) || seen[word] {
+			t.Fatalf("message %d of %d is %q", i, len(got), s)
+		}
+		seen[word] = true
+	}
+	if len(seen) != said["ok"]+1 {
+		t.Errorf("%d different messages, %d steps have written", len(seen), said["ok"])
+	}
+}
