@@ -61,7 +61,8 @@ func (s *Stream[T]) declare(r *registry, t *typeDef) {
 // Write stores a chunk from inside a step. It blocks until the chunk is stored, and visible. A step that is tried again
 // is matched by position: its k-th write is dropped when it is stored already. A step that cannot repeat itself asks
 // [Stream.Written] and goes on from there, or calls [Stream.Rewind].
-// Errors: [ErrStreamClosed], [ErrTooLarge], ctx's when the step was cancelled.
+// Errors: [ErrStreamClosed], [ErrTooLarge], [ErrLimit] when too many steps in progress have written, ctx's when the step
+// was cancelled.
 func (s *Stream[T]) Write(ctx context.Context, v T) error {
 	w, err := s.writer(ctx)
 	if err != nil {
@@ -74,7 +75,8 @@ func (s *Stream[T]) Write(ctx context.Context, v T) error {
 	return w.write(ctx, s.name, data)
 }
 
-// Written returns how many chunks earlier attempts of this step have stored and not rewound.
+// Written returns how many chunks of this step are stored and not rewound, earlier attempts' included, and moves the
+// step's position behind them: the next write follows. It leaves nothing of an earlier attempt's on its way.
 func (s *Stream[T]) Written(ctx context.Context) (int, error) {
 	w, err := s.writer(ctx)
 	if err != nil {
@@ -180,14 +182,17 @@ func (s *Stream[T]) Read(ctx context.Context, c Client, addr Address, from int) 
 	return func(yield func(T, error) bool) {
 		for chunk, err := range c.Chunks(ctx, addr, s.name, int64(from), true) {
 			var v T
+			if err == nil && chunk.Kind == ChunkData {
+				err = json.Unmarshal(chunk.Data, &v)
+			}
 			switch {
 			case err != nil:
+				yield(v, err)
+				return
 			case chunk.Kind == ChunkEnd:
 				return
 			case chunk.Kind == ChunkRewind:
 				err = &RewindError{chunk.Index}
-			default:
-				err = json.Unmarshal(chunk.Data, &v)
 			}
 			if !yield(v, err) {
 				return

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"sync"
 	"testing"
@@ -150,6 +151,35 @@ func TestStream_unknownFate(t *testing.T) {
 	w.until("the end", func() bool { _, ended := out.read(); return ended })
 	if got, _ := out.read(); !slices.Equal(got, want(51)) {
 		t.Errorf("%d chunks: %v", len(got), got)
+	}
+}
+
+// given is a client that reads these chunks.
+type given struct {
+	Client
+	chunks []Chunk
+}
+
+func (g given) Chunks(context.Context, Address, string, int64, bool) iter.Seq2[*Chunk, error] {
+	return func(yield func(*Chunk, error) bool) {
+		for i := range g.chunks {
+			if !yield(&g.chunks[i], nil) {
+				return
+			}
+		}
+	}
+}
+
+// TestStream_Read: reading goes on after a rewind, and ends with a chunk that is no value.
+func TestStream_Read(t *testing.T) {
+	c := given{chunks: []Chunk{{Data: []byte("1")}, {Kind: ChunkRewind}, {Data: []byte("2")}, {Index: 1, Data: []byte(`"x"`)}, {Index: 2, Data: []byte("3")}}}
+	var got []string
+	for v, err := range NewStream[int]("default").Read(t.Context(), c, Address{"a", "b"}, 0) {
+		got = append(got, fmt.Sprint(v, err))
+	}
+	want := []string{"1 <nil>", "0 the stream goes back to index 0", "2 <nil>", "0 json: cannot unmarshal string into Go value of type int"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
