@@ -254,6 +254,20 @@ func TestStreams_Method(t *testing.T) {
 	checkEmitted(t, n)
 }
 
+// TestStreams_EmitMuch emits chunks that are fine one by one, and together more than one message holds.
+func TestStreams_EmitMuch(t *testing.T) {
+	m := newMouth()
+	n := harness.Run(t, harness.Config(t), m)
+	if got := m.tell(t, n, order{Do: "emit", N: 3, Size: 5 << 20}); got != "ok" {
+		t.Fatal(got)
+	}
+	big := fmt.Sprint(" ", 5<<20, " bytes")
+	awaitChunks(t, n.Client(), m.At("a"), "0"+big, "1"+big, "2"+big)
+	n.Again(m)
+	m.tell(t, n, order{Do: "emit", N: 1})
+	awaitChunks(t, n.Client(), m.At("a"), "0"+big, "1"+big, "2"+big, "3 e0")
+}
+
 // TestStreams_Refused writes where it may not: the answer says so, nothing is stored, and the run lives on.
 func TestStreams_Refused(t *testing.T) {
 	m := newMouth()
