@@ -12,7 +12,8 @@ type Model interface {
 	// Answer asks the model and yields its answer piece by piece as it comes: text as it is spoken, each call of a
 	// tool once it is complete, and an [End] as the last part. An error is the last thing yielded, and what was
 	// yielded before it is void. It is retried unless it is an actor.Terminal, after the time that an
-	// actor.RetryAfter asks for. When ctx ends the model is no longer asked.
+	// actor.RetryAfter asks for. A model that has fallen silent is an error too, and is not waited for without end.
+	// When ctx ends the model is no longer asked.
 	Answer(ctx context.Context, q Request) iter.Seq2[Part, error]
 }
 

@@ -5,7 +5,7 @@
 // The SDK does not repeat requests by itself: the step that asks the model does, durably. Errors say how:
 // an actor.RetryAfter where the server says when, an actor.Terminal where repeating cannot help (a request, key or
 // model that it does not accept), and any other error where it may: an overloaded server, a connection or stream that
-// is cut, an event that does not decode.
+// is cut or falls silent, an event that does not decode.
 package anthropic
 
 import (
@@ -25,9 +25,10 @@ import (
 // Config says which model to ask, and where.
 type Config struct {
 	APIKey    string
-	BaseURL   string // default: Anthropic's
-	Model     string // default [DefaultModel]
-	MaxTokens int64  // of one answer; default 16,000
+	BaseURL   string        // default: Anthropic's
+	Model     string        // default [DefaultModel]
+	MaxTokens int64         // of one answer; default 16,000
+	Silence   time.Duration // after so long without an event an answer counts as cut; default 1 minute
 }
 
 // DefaultModel is asked where nothing else is said.
@@ -65,6 +66,9 @@ func New(cfg Config) *Model {
 	if cfg.MaxTokens <= 0 {
 		cfg.MaxTokens = 16_000
 	}
+	if cfg.Silence <= 0 {
+		cfg.Silence = time.Minute
+	}
 	opts := []option.RequestOption{
 		option.WithoutEnvironmentDefaults(), option.WithoutOpenTelemetry(), option.WithMaxRetries(0), option.WithAPIKey(cfg.APIKey),
 	}
@@ -77,10 +81,15 @@ func New(cfg Config) *Model {
 // Answer asks the model once, and yields its answer while it comes.
 func (m *Model) Answer(ctx context.Context, q agent.Request) iter.Seq2[agent.Part, error] {
 	return func(yield func(agent.Part, error) bool) {
+		ctx, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
+		silence := time.AfterFunc(m.cfg.Silence, func() { cancel(errSilent) })
+		defer silence.Stop()
 		stream := m.client.Messages.NewStreaming(ctx, m.params(q))
 		defer func() { _ = stream.Close() }()
 		var a answer
-		for stream.Next() {
+		for ; stream.Next(); silence.Reset(m.cfg.Silence) {
+			silence.Stop() // what becomes of the parts may take its time
 			parts, err := a.take(stream.Current())
 			if err != nil {
 				yield(agent.Part{}, err)
@@ -96,7 +105,10 @@ func (m *Model) Answer(ctx context.Context, q agent.Request) iter.Seq2[agent.Par
 			}
 		}
 		err := stream.Err()
-		if err == nil {
+		switch {
+		case errors.Is(context.Cause(ctx), errSilent):
+			err = errSilent
+		case err == nil:
 			err = errCut
 		}
 		yield(agent.Part{}, failure(err))
@@ -105,6 +117,7 @@ func (m *Model) Answer(ctx context.Context, q agent.Request) iter.Seq2[agent.Par
 
 var (
 	errCut       = errors.New("the stream ended within an answer")
+	errSilent    = errors.New("the model has fallen silent within an answer")
 	errMalformed = errors.New("the input of a tool is not JSON")
 )
 
@@ -118,7 +131,7 @@ type answer struct {
 
 // take returns what an event adds to what was said.
 func (a *answer) take(ev sdk.MessageStreamEventUnion) ([]agent.Part, error) {
-	if ev.Type == "content_block_stop" && int(ev.Index) < len(a.message.Content) {
+	if ev.Type == "content_block_stop" && ev.Index >= 0 && int(ev.Index) < len(a.message.Content) {
 		b := &a.message.Content[ev.Index] // before the SDK mends it
 		a.broken = a.broken || b.Type == "tool_use" && len(b.Input) > 0 && !json.Valid(b.Input)
 	}
@@ -155,6 +168,9 @@ func (a *answer) block(b *sdk.ContentBlockUnion) []agent.Part {
 }
 
 func (a *answer) end() ([]agent.Part, error) {
+	if a.message.StopReason == "" {
+		return nil, failure(errCut)
+	}
 	a.ended = true
 	end := agent.Part{End: &agent.End{
 		Stop: stops(a.message.StopReason),

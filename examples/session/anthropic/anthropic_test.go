@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"iter"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -128,6 +131,43 @@ func TestModel_Length(t *testing.T) {
 	_, model = serve(t, parts{{Call: &half}, done(agent.StopTools)})
 	if got, err := agent.Ask(t.Context(), model, agent.Request{Messages: []agent.Message{agent.Say(agent.User, "x")}}, nil); err == nil {
 		t.Errorf("a call that is not JSON: got %+v, want an error", got)
+	}
+}
+
+// TestModel_Incomplete: what a server sends that is not the protocol, or not all of an answer, is no answer.
+func TestModel_Incomplete(t *testing.T) {
+	const (
+		start = `{"type":"message_start","message":{"id":"m","type":"message","role":"assistant","model":"x","content":[]}}`
+		block = `{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}`
+		word  = `{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"half"}}`
+		stop  = `{"type":"message_stop"}`
+	)
+	for name, events := range map[string][]string{
+		"only the end":         {stop},
+		"nothing in between":   {start, stop},
+		"no stop reason":       {start, block, word, stop},
+		"a word before all":    {word},
+		"end of no block":      {start, `{"type":"content_block_stop","index":5}`},
+		"end without index":    {start, `{"type":"content_block_stop"}`},
+		"end of index below 0": {start, block, `{"type":"content_block_stop","index":-1}`},
+		"not JSON":             {"<html>"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "text/event-stream")
+				for _, data := range events {
+					var event struct{ Type string }
+					_ = json.Unmarshal([]byte(data), &event)
+					fmt.Fprintf(w, "event: %s\ndata: %s\n\n", event.Type, data)
+				}
+			}))
+			defer server.Close()
+			model := anthropic.New(anthropic.Config{APIKey: "k", BaseURL: server.URL})
+			turn, err := agent.Ask(t.Context(), model, agent.Request{Messages: []agent.Message{agent.Say(agent.User, "x")}}, nil)
+			if err == nil {
+				t.Errorf("got %+v, want an error", turn)
+			}
+		})
 	}
 }
 

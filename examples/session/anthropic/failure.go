@@ -3,6 +3,7 @@ package anthropic
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -45,17 +46,28 @@ func passing(e *sdk.Error) bool {
 	return e.StatusCode < 400 || e.StatusCode >= 500
 }
 
-// retryAfter reads how long the server wants to be left alone.
-func retryAfter(h http.Header, now time.Time) (time.Duration, bool) {
+// retryAfter reads how long the server wants to be left alone; ok is false when it does not say.
+func retryAfter(h http.Header, now time.Time) (wait time.Duration, ok bool) {
 	if ms, err := strconv.ParseFloat(h.Get("Retry-After-Ms"), 64); err == nil {
-		return time.Duration(ms * float64(time.Millisecond)), true
+		return pause(ms / 1000)
 	}
 	after := h.Get("Retry-After")
 	if s, err := strconv.ParseFloat(after, 64); err == nil {
-		return time.Duration(s * float64(time.Second)), true
+		return pause(s)
 	}
 	if at, err := http.ParseTime(after); err == nil {
-		return at.Sub(now), true
+		return pause(at.Sub(now).Seconds())
 	}
 	return 0, false
+}
+
+// longestPause is how long a server can put an answer off.
+const longestPause = 24 * time.Hour
+
+func pause(seconds float64) (time.Duration, bool) {
+	if math.IsNaN(seconds) || math.IsInf(seconds, 0) {
+		return 0, false
+	}
+	seconds = min(max(seconds, 0), longestPause.Seconds())
+	return time.Duration(seconds * float64(time.Second)), true
 }

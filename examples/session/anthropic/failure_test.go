@@ -44,6 +44,8 @@ func TestFailure(t *testing.T) {
 		"cut":                    {anthropictest.Fault{Then: anthropictest.Cut, After: 2}, "again"},
 		"cut before a word":      {anthropictest.Fault{Then: anthropictest.Cut}, "again"},
 		"short":                  {anthropictest.Fault{Then: anthropictest.Short, After: 2}, "again"},
+		"silent":                 {anthropictest.Fault{Then: anthropictest.Silent, After: 2}, "again"},
+		"silent before a word":   {anthropictest.Fault{Then: anthropictest.Silent}, "again"},
 		"malformed":              {anthropictest.Fault{Then: anthropictest.Malformed, After: 2}, "again"},
 		"overloaded in mid-way":  {anthropictest.Fault{Then: anthropictest.Failed, After: 2}, "again"},
 		"bad request in mid-way": {anthropictest.Fault{Then: anthropictest.Failed, After: 2, Type: "invalid_request_error"}, "terminal"},
@@ -52,7 +54,7 @@ func TestFailure(t *testing.T) {
 			server := anthropictest.New(agent.Scripted{})
 			defer server.Close()
 			server.Next(x.fault)
-			model := New(Config{APIKey: "k", BaseURL: server.URL})
+			model := New(Config{APIKey: "k", BaseURL: server.URL, Silence: 200 * time.Millisecond})
 			turn, err := agent.Ask(t.Context(), model, agent.Request{Messages: []agent.Message{agent.Say(agent.User, "count to 9")}}, nil)
 			if err == nil {
 				t.Fatalf("got %+v, want an error", turn)
@@ -85,6 +87,13 @@ func TestRetryAfter(t *testing.T) {
 		"fraction":     {"Retry-After", "0.5", time.Second / 2, true},
 		"milliseconds": {"Retry-After-Ms", "1500", 1500 * time.Millisecond, true},
 		"date":         {"Retry-After", "Fri, 01 May 2026 12:00:09 GMT", 9 * time.Second, true},
+		"a past date":  {"Retry-After", "Fri, 01 May 2026 11:00:00 GMT", 0, true},
+		"negative":     {"Retry-After", "-5", 0, true},
+		"a year":       {"Retry-After", "31536000", 24 * time.Hour, true},
+		"huge":         {"Retry-After-Ms", "1e300", 24 * time.Hour, true},
+		"far date":     {"Retry-After", "Fri, 01 May 2626 12:00:00 GMT", 24 * time.Hour, true},
+		"infinite":     {"Retry-After", "inf", 0, false},
+		"not a number": {"Retry-After-Ms", "NaN", 0, false},
 		"nonsense":     {"Retry-After", "soon", 0, false},
 		"none":         {"X", "1", 0, false},
 	} {
