@@ -95,6 +95,22 @@ func TestSession_Failed(t *testing.T) {
 	}
 }
 
+// TestSession_Hangs: an answer whose last attempt ran out of time leaves nothing in the stream either.
+func TestSession_Hangs(t *testing.T) {
+	server, cfg := local(t, 0)
+	cfg.Retry = actor.RetryPolicy{Attempts: 2, Backoff: time.Millisecond, Timeout: time.Second}
+	c := node(t, t.TempDir(), cfg).Client()
+	server.Next(anthropictest.Fault{Then: anthropictest.Silent, After: 2}, anthropictest.Fault{Then: anthropictest.Silent, After: 3})
+	_, err := session.Messages.Call(t.Context(), c, session.At("ann"), session.Message{Role: "user", Content: "count to 9"})
+	if !errors.Is(err, actor.ErrFailed) {
+		t.Errorf("got %v, want %v", err, actor.ErrFailed)
+	}
+	if heard, err := hear(t.Context(), c, "ann", 1); err != nil || heard[0] != "" {
+		t.Errorf("heard %q, %v, want nothing", heard, err)
+	}
+	tell(t, c, "ann", "hello")
+}
+
 // checkCancel asks for an answer that the server leaves open, and cancels it once want was heard.
 func checkCancel(t *testing.T, c actor.Client, server *anthropictest.Server, want string) {
 	t.Helper()

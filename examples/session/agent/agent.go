@@ -12,6 +12,7 @@
 //   - What the model says goes to an output stream while it speaks. An answer that is cut off and asked for again
 //     rewinds the stream: readers end with exactly the answer that is recorded.
 //   - A model that fails for good leaves nothing of that answer in the stream.
+//   - An answer is not blank: of one that is refused or cut off before a word, the text says so.
 //
 // # Failure
 //
@@ -204,6 +205,30 @@ func (a *Agent) tell(ctx actor.Context, what Activity) error {
 	return a.cfg.Activity.Emit(ctx, what)
 }
 
+// blank returns what is to be said of an answer that says nothing; empty: it does, or did before it used tools.
+func (t *Turn) blank(q question) string {
+	switch {
+	case strings.TrimSpace(t.Message.Text()) != "" || len(t.Message.Calls()) > 0 && !q.Request.Last:
+		return ""
+	case t.End.Stop == StopRefused:
+		return "(The model declines to answer.)"
+	case t.End.Stop == StopLength:
+		return "(The answer reached its limit before a word of it.)"
+	case q.Lead:
+		return ""
+	}
+	return "(The model has nothing to say.)"
+}
+
+// inTime leaves a step some of its time to take back what it wrote.
+func inTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	until, ok := ctx.Deadline()
+	if !ok {
+		return ctx, func() {}
+	}
+	return context.WithDeadline(ctx, until.Add(-min(time.Until(until)/10, 5*time.Second)))
+}
+
 // question is the input of the step that asks the model.
 type question struct {
 	Request Request `json:"request"`
@@ -224,12 +249,18 @@ func (a *Agent) speak(ctx context.Context, q question) (Turn, error) {
 		return Turn{}, err
 	}
 	first := q.Lead
-	turn, err := Ask(ctx, a.cfg.Model, q.Request, func(text string) error {
+	show := func(text string) error {
 		if first {
 			first, text = false, lead+text
 		}
 		return a.cfg.Text.Write(ctx, Chunk{text})
-	})
+	}
+	asking, stop := inTime(ctx)
+	defer stop()
+	turn, err := Ask(asking, a.cfg.Model, q.Request, show)
+	if remark := turn.blank(q); err == nil && remark != "" {
+		err = turn.say(remark, show)
+	}
 	if err != nil && ctx.Err() == nil && turn.Chunks > 0 { // readers need not wait for the next attempt, and there may be none
 		err = errors.Join(err, a.cfg.Text.Rewind(ctx))
 	}

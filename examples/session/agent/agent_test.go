@@ -185,6 +185,33 @@ func TestAgent_Ends(t *testing.T) {
 	}
 }
 
+// TestAgent_Blank: an answer without a word says why there is none.
+func TestAgent_Blank(t *testing.T) {
+	end := func(stop agent.Stop) agent.Part { return agent.Part{End: &agent.End{Stop: stop}} }
+	use := call("a", "double", `{"n":1}`)
+	for name, x := range map[string]struct {
+		says   rounds
+		rounds int
+		want   string
+	}{
+		"refused":             {rounds{{end(agent.StopRefused)}}, 0, "(The model declines to answer.)"},
+		"refused after tools": {rounds{{{Text: "One moment."}, use}, {end(agent.StopRefused)}}, 0, "One moment.\n\n(The model declines to answer.)"},
+		"length":              {rounds{{end(agent.StopLength)}}, 0, "(The answer reached its limit before a word of it.)"},
+		"nothing":             {rounds{{end(agent.StopDone)}}, 0, "(The model has nothing to say.)"},
+		"spaces":              {rounds{{{Text: " "}, end(agent.StopDone)}}, 0, " (The model has nothing to say.)"},
+		"only forbidden use":  {rounds{{use}}, 1, "(The model has nothing to say.)"},
+		"done after tools":    {rounds{{{Text: "Doubled."}, use}, {end(agent.StopDone)}}, 0, "Doubled."},
+		"cut after a word":    {rounds{{{Text: "Half"}, end(agent.StopLength)}}, 0, "Half"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := answer(t, agent.Config{Model: x.says, Tools: []agent.Tool{double()}, Rounds: x.rounds}, nil)
+			if got.Text != x.want {
+				t.Errorf("got %q, want %q", got.Text, x.want)
+			}
+		})
+	}
+}
+
 // TestAgent_Interrupted: tools in progress are stopped; what was ready stays, and each call has a result.
 func TestAgent_Interrupted(t *testing.T) {
 	working, stopped := make(chan struct{}), make(chan struct{})

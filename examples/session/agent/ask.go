@@ -53,17 +53,24 @@ func Ask(ctx context.Context, m Model, q Request, show func(text string) error) 
 			turn.End = *part.End
 			return turn, nil
 		}
-		turn.Message.add(part)
 		if part.Text == "" || show == nil {
-			continue
-		}
-		if err := show(part.Text); err != nil {
+			turn.Message.add(part)
+		} else if err := turn.say(part.Text, show); err != nil {
 			return turn, err
 		}
-		turn.Chunks++
 	}
 	if err := ctx.Err(); err != nil {
 		return turn, err
 	}
 	return turn, errCut
+}
+
+// say adds text to the answer once it is shown.
+func (t *Turn) say(text string, show func(text string) error) error {
+	if err := show(text); err != nil {
+		return err
+	}
+	t.Message.add(Part{Text: text})
+	t.Chunks++
+	return nil
 }
