@@ -69,6 +69,8 @@ func (t *turn) refusal(it *item) *Error {
 		return Errorf(CodeNotFound, "run %s is not started: call %s with its input", r.addr, HookStart)
 	case len(r.x.queue) >= r.host.cfg.MaxQueued:
 		return limitError("calls queued for one run", r.host.cfg.MaxQueued)
+	case r.outbox.left.Load() >= int64(r.host.cfg.MaxEffects):
+		return limitError("effects of one run", r.host.cfg.MaxEffects)
 	case it.req.Header.CallID != "" && r.ids.full(r.host.now()):
 		return limitError("call ids of one run", idsLimit)
 	}

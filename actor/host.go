@@ -34,6 +34,7 @@ type Config struct {
 	MaxResident int           // objects in memory; beyond it settled ones are evicted; default 100,000
 	MaxPayload  int           // largest payload, result and state, in bytes; default 8 MiB − 64 KiB
 	MaxQueued   int           // calls that one run keeps untaken; beyond it calls get 429, sends become dead letters; default 10,000
+	MaxEffects  int           // effects of one run not yet out; beyond it calls get 429, sends become dead letters; default 10,000
 	MaxInFlight int           // calls without outcome on this node; beyond it calls get 429; default 65,536
 }
 
@@ -53,6 +54,7 @@ func (c Config) withDefaults() Config {
 	orInt(&c.MaxResident, 100_000)
 	orInt(&c.MaxPayload, 8<<20-64<<10)
 	orInt(&c.MaxQueued, 10_000)
+	orInt(&c.MaxEffects, 10_000)
 	orInt(&c.MaxInFlight, 65_536)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

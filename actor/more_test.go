@@ -18,15 +18,7 @@ func TestHost_afterOnNewPartition(t *testing.T) {
 		Address: at, Hook: "add", Header: CallHeader{After: m.Seq, Timeout: time.Second}, Payload: []byte("1"),
 		Received: time.Now(), Reply: func(o *Outcome) { out <- o },
 	})
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- h.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+	w.run(h)
 	if got := w.result(out); got != "11" {
 		t.Errorf("add = %s, want 11: applied before the send that it named", got)
 	}

@@ -5,14 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
 // outbox lets a run's effects out, one after another, each tried until it is done: effects are in the record, so a
 // crash in between repeats them, and every one of them may be repeated.
 type outbox struct {
-	waiting []*effect // owned by the run's worker
-	out     bool      // a goroutine lets effects out
+	waiting []*effect    // owned by the run's worker
+	out     bool         // a goroutine lets effects out
+	left    atomic.Int64 // effects not yet out, those that the goroutine has included
 }
 
 // effect is something that a durable record asks of the outside.
@@ -22,7 +24,10 @@ type effect struct {
 	first bool // before anybody is answered
 }
 
-func (o *outbox) add(e *effect) { o.waiting = append(o.waiting, e) }
+func (o *outbox) add(e *effect) {
+	o.waiting = append(o.waiting, e)
+	o.left.Add(1)
+}
 
 func (o *outbox) idle() bool { return !o.out && len(o.waiting) == 0 }
 
@@ -38,6 +43,7 @@ func (o *outbox) start(r *run) {
 			if !r.letOut(e) {
 				return
 			}
+			o.left.Add(-1)
 		}
 		r.part.deliver(r.addr, item{kind: itemSettle})
 	})
@@ -45,7 +51,13 @@ func (o *outbox) start(r *run) {
 
 // letOutFirst does the effects that a caller relies on once it is answered: it may resume by token then.
 func (r *run) letOutFirst() {
-	r.outbox.waiting = slices.DeleteFunc(r.outbox.waiting, func(e *effect) bool { return e.first && r.letOutNow(e) })
+	r.outbox.waiting = slices.DeleteFunc(r.outbox.waiting, func(e *effect) bool {
+		out := e.first && r.letOutNow(e)
+		if out {
+			r.outbox.left.Add(-1)
+		}
+		return out
+	})
 }
 
 // firstGrace bounds how long answers wait for a first effect; after that it goes out in its turn.

@@ -213,15 +213,7 @@ func TestHost_sendBeforeTheReaderStartsOver(t *testing.T) {
 	if err := h.takeSend(t.Context(), late); err != nil { // by the reader that runs for other partitions
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- h.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+	w.run(h)
 	w.within(500*time.Millisecond, func() bool { return w.count(HookReceived) == 3 })
 	if got := w.result(ask(h, at, "get", "", "null")); got != "111" {
 		t.Errorf("sum = %s, want 111: sends are skipped", got)

@@ -99,6 +99,19 @@ func (w *world) own(h *Host, epoch uint64, c Checkpoint) {
 	}
 }
 
+// run has the host read the inbox and the timers until the test ends.
+func (w *world) run(h *Host) {
+	ctx, cancel := context.WithCancel(w.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- h.Run(ctx) }()
+	w.t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			w.t.Error(err)
+		}
+	})
+}
+
 // ask calls and returns where the outcome will be.
 func ask(h *Host, addr Address, hook, id, payload string) <-chan *Outcome {
 	out := make(chan *Outcome, 1)
