@@ -95,6 +95,21 @@ func TestSession_Failed(t *testing.T) {
 	}
 }
 
+// TestSession_Unheard: where the stream cannot be read, an answer that failed has failed, and the session goes on.
+func TestSession_Unheard(t *testing.T) {
+	server, cfg := local(t, 0)
+	cfg.Client = func(context.Context) (actor.Client, error) { return nil, actor.Terminal(errors.New("nobody there")) }
+	c := node(t, t.TempDir(), cfg).Client()
+	server.Next(anthropictest.Fault{Status: 401, Type: "authentication_error"})
+	_, err := session.Messages.Call(t.Context(), c, session.At("ann"), session.Message{Role: "user", Content: "hello"})
+	if !errors.Is(err, actor.ErrFailed) {
+		t.Errorf("got %v, want %v", err, actor.ErrFailed)
+	}
+	if got := tell(t, c, "ann", "count to 3").Content; got != "1 2 3." {
+		t.Errorf("afterwards: %q", got)
+	}
+}
+
 // TestSession_Hangs: an answer whose last attempt ran out of time leaves nothing in the stream either.
 func TestSession_Hangs(t *testing.T) {
 	server, cfg := local(t, 0)

@@ -32,16 +32,8 @@ func (t *Talk) size() int { return len(t.Summary) + sizeOf(t.Messages) }
 
 func sizeOf(messages []agent.Message) int {
 	n := 0
-	for _, m := range messages {
-		for _, p := range m.Parts {
-			n += len(p.Text) + len(p.Opaque)
-			if p.Call != nil {
-				n += len(p.Call.Input)
-			}
-			if p.Result != nil {
-				n += len(p.Result.Content)
-			}
-		}
+	for i := range messages {
+		n += messages[i].Size()
 	}
 	return n
 }
@@ -119,9 +111,12 @@ type heard struct {
 }
 
 // listen returns what readers have of an answer that did not end by itself. Its step died with what it knew, but the
-// stream has all that was said.
+// stream has all that was said. When that cannot be read for good, the end of the answer is all that is known.
 func (s *session) listen(ctx actor.Context, talk *Talk) (string, error) {
 	said, err := s.heard.Run(ctx, passage{actor.Metadata(ctx).Key, talk.Chunks})
+	if err != nil {
+		said.Chunks = 1
+	}
 	talk.Chunks += said.Chunks
 	return said.Text, err
 }

@@ -11,14 +11,16 @@
 //   - A message that was answered is in the history once, with its answer, and the texts in the stream put together
 //     are the answers, whatever was killed meanwhile.
 //   - A message whose answer failed for good is not in the history, and its caller gets 422: it may be repeated.
-//     In the stream stands at most what was said before a tool was used.
+//     In the stream stands at most what was said before a tool was used. The session goes on, whatever the message was.
 //   - The hook "cancel" stops the answer in progress. What was said until then is what the caller gets, and what the
 //     history holds.
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -60,10 +62,11 @@ func At(key string) actor.Address { return actor.Address{Type: Type, Key: key} }
 
 // Config is what sessions are made of.
 type Config struct {
-	Model  agent.Model                                     // default: the scripted one
-	Client func(ctx context.Context) (actor.Client, error) // reaches other objects; see [Link]
-	Limit  int                                             // bytes of history above which the older half is summarised; default 64 KiB
-	Retry  actor.RetryPolicy                               // of asking the model; see agent.Config
+	Model   agent.Model                                     // default: the scripted one
+	Client  func(ctx context.Context) (actor.Client, error) // reaches other objects; see [Link]
+	Limit   int                                             // bytes of history above which the older half is summarised; default 64 KiB
+	Message int                                             // bytes of one message, above which it is refused; default 128 KiB
+	Retry   actor.RetryPolicy                               // of asking the model; see agent.Config
 }
 
 const instructions = `You are a helpful assistant in a terminal. Answer briefly, in plain text.
@@ -77,7 +80,10 @@ func New(cfg Config) *actor.Workflow[actor.None, actor.None] {
 	if cfg.Limit <= 0 {
 		cfg.Limit = 64 << 10
 	}
-	s := &session{limit: cfg.Limit, heard: heardStep(cfg.Client), summarise: summariseStep(cfg.Model, cfg.Retry)}
+	if cfg.Message <= 0 {
+		cfg.Message = 128 << 10
+	}
+	s := &session{limit: cfg.Limit, longest: cfg.Message, heard: heardStep(cfg.Client), summarise: summariseStep(cfg.Model, cfg.Retry)}
 	s.agent = agent.New(agent.Config{
 		Model: cfg.Model, Instructions: instructions, Tools: tools(cfg.Client), Text: Text, Activity: Activity, Retry: cfg.Retry,
 	})
@@ -86,7 +92,8 @@ func New(cfg Config) *actor.Workflow[actor.None, actor.None] {
 
 type session struct {
 	agent     *agent.Agent
-	limit     int
+	limit     int // of the history
+	longest   int // message
 	heard     *actor.Step[passage, heard]
 	summarise *actor.Step[Talk, string]
 }
@@ -129,28 +136,30 @@ func (s *session) answer(ctx actor.Context, message *actor.Pending[Message, Answ
 	if err != nil {
 		return err
 	}
+	if n := len(call.Payload.Content); n > s.longest {
+		call.Fail(ctx, fmt.Errorf("the message has %d bytes; at most %d are allowed", n, s.longest))
+		talk.Chunks++
+		return Text.Emit(ctx, agent.Chunk{})
+	}
 	next, ans, err := s.ask(ctx, *talk, call.Payload.Content)
 	if over := Text.Emit(ctx, agent.Chunk{}); over != nil {
 		return over
 	}
-	failure := (*actor.StepError)(nil)
+	said, failure := "", (*actor.StepError)(nil)
+	if ans.Interrupted || errors.As(err, &failure) {
+		text, unheard := s.listen(ctx, &next)
+		said, err = text, cmp.Or(err, unheard)
+	} else {
+		next.Chunks++
+	}
 	switch {
 	case errors.As(err, &failure):
-		if _, err := s.listen(ctx, talk); err != nil { // for its index only: a failed answer takes its text back
-			return err
-		}
-		talk.Uses = next.Uses
+		talk.Chunks, talk.Uses = next.Chunks, next.Uses
 		call.Fail(ctx, failure)
 		return nil
 	case err != nil:
 		return err
-	case !ans.Interrupted:
-		next.Chunks++
-	default:
-		said, err := s.listen(ctx, &next)
-		if err != nil {
-			return err
-		}
+	case ans.Interrupted:
 		next.Messages = append(next.Messages, agent.Message{
 			Role: agent.Assistant, Parts: agent.Say(agent.Assistant, strings.TrimSpace(said)).Parts, Interrupted: true,
 		})

@@ -22,7 +22,9 @@ import (
 func node(tb testing.TB, dir string, cfg session.Config) *perdure.Node {
 	tb.Helper()
 	var link session.Link
-	cfg.Client = link.Client
+	if cfg.Client == nil {
+		cfg.Client = link.Client
+	}
 	if cfg.Retry == (actor.RetryPolicy{}) {
 		cfg.Retry = actor.RetryPolicy{Attempts: 4, Backoff: 5 * time.Millisecond, MaxBackoff: 20 * time.Millisecond}
 	}

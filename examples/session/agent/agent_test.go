@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -117,7 +118,7 @@ func TestAgent_Tools(t *testing.T) {
 		Model: rounds{{
 			{Text: "One moment."},
 			call("a", "double", `{"n":4}`), call("b", "fail", `{"n":1}`), call("c", "double", `{"n":"x"}`),
-			call("d", "double", `{"m":1}`), call("e", "nothing", `{}`), call("f", "shout", `{}`),
+			call("d", "double", `{"m":1}`), call("e", "nothing", `{}`), call("f", "shout", `{}`), call("g", "book", `{}`),
 		}},
 		Tools: []agent.Tool{
 			agent.NewTool("double", "doubles", func(_ context.Context, in amount) (int, error) { return 2 * in.N, nil }),
@@ -125,6 +126,7 @@ func TestAgent_Tools(t *testing.T) {
 				tries.Add(1)
 				return 0, errors.New("no such thing")
 			}, actor.Retry(actor.RetryPolicy{Attempts: 2, Backoff: time.Millisecond})),
+			agent.NewTool("book", "writes much", func(context.Context, struct{}) (string, error) { return strings.Repeat("x", 1<<20), nil }),
 			agent.NewTool("shout", "shouts", func(context.Context, struct{}) (string, error) { return "HA", nil }),
 		},
 	}, nil)
@@ -135,6 +137,7 @@ func TestAgent_Tools(t *testing.T) {
 		{ID: "d", Content: `input does not fit the tool's schema: json: unknown field "m"`, Failed: true},
 		{ID: "e", Content: "there is no tool nothing", Failed: true},
 		{ID: "f", Content: "HA"},
+		{ID: "g", Content: "the result has 1048576 bytes; at most 131072 are allowed", Failed: true},
 	}
 	if diff := cmp.Diff(results(got), want); diff != "" {
 		t.Errorf("results:\n%s", diff)

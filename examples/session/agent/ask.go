@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"iter"
+
+	"github.com/perdure/perdure/actor"
 )
 
 // Model is a language model.
@@ -42,9 +45,13 @@ type Turn struct {
 // errCut is retried: a model that falls silent without an end has not finished.
 var errCut = errors.New("the model's answer was cut off")
 
+// MaxAnswer is how many bytes a model may say and ask for in one answer, and a tool in one result: it fits in one event
+// of the log, and in one chunk, however much of it JSON escapes.
+const MaxAnswer = 128 << 10
+
 // Ask asks the model and returns its complete answer, showing each piece of text meanwhile. A nil show shows nothing.
 func Ask(ctx context.Context, m Model, q Request, show func(text string) error) (Turn, error) {
-	turn := Turn{Message: Message{Role: Assistant}}
+	turn, size := Turn{Message: Message{Role: Assistant}}, 0
 	for part, err := range m.Answer(ctx, q) {
 		if err != nil {
 			return turn, err
@@ -52,6 +59,9 @@ func Ask(ctx context.Context, m Model, q Request, show func(text string) error) 
 		if part.End != nil {
 			turn.End = *part.End
 			return turn, nil
+		}
+		if size += part.size(); size > MaxAnswer {
+			return turn, actor.Terminal(fmt.Errorf("the model's answer has more than %d bytes", MaxAnswer))
 		}
 		if part.Text == "" || show == nil {
 			turn.Message.add(part)

@@ -30,6 +30,26 @@ type Part struct {
 	End    *End            `json:"end,omitempty"`    // the last part of an answer; in no message
 }
 
+// size is about how many bytes the part has.
+func (p *Part) size() int {
+	n := len(p.Text) + len(p.Opaque)
+	if p.Call != nil {
+		n += len(p.Call.ID) + len(p.Call.Tool) + len(p.Call.Input)
+	}
+	if p.Result != nil {
+		n += len(p.Result.ID) + len(p.Result.Content)
+	}
+	return n
+}
+
+// Size returns about how many bytes the message has.
+func (m *Message) Size() (n int) {
+	for i := range m.Parts {
+		n += m.Parts[i].size()
+	}
+	return n
+}
+
 // Call is what a model wants of a tool.
 type Call struct {
 	ID    string          `json:"id"` // the model's own

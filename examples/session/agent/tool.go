@@ -34,7 +34,11 @@ func NewTool[In, Out any](name, description string, body func(context.Context, I
 		if err != nil {
 			return "", err
 		}
-		return show(out)
+		result, err := show(out)
+		if err == nil && len(result) > MaxAnswer {
+			err = actor.Terminal(fmt.Errorf("the result has %d bytes; at most %d are allowed", len(result), MaxAnswer))
+		}
+		return result, err
 	}, opts...)
 	return Tool{Spec{name, description, schemaOf[In]()}, step}
 }
