@@ -67,48 +67,64 @@ func TestStreams_NobodyRuns(t *testing.T) {
 	}
 }
 
-// TestStreams_Slow has a reader stop after its first chunk until thousands are written: it misses nothing.
+// TestStreams_Slow has readers stop after their first chunk until far more is written than the process may keep for
+// them: they miss nothing.
 func TestStreams_Slow(t *testing.T) {
-	const each, calls = 1000, 3
+	const size, each, calls, readers = 16 << 10, 500, 8, 3 // 64 MB, each reader's on a connection of its own
 	m := newMouth()
 	n := harness.Run(t, harness.Config(t), m)
-	client := perdure.NewClient(n.Dial())
-	first, goOn := make(chan struct{}), make(chan struct{})
-	done := make(chan error, 1)
-	go func() {
-		next := uint64(0)
-		for c, err := range client.Chunks(t.Context(), m.At("a"), "default", 0, true) {
-			switch {
-			case err != nil:
-				done <- err
-				return
-			case c.Index != next:
-				done <- fmt.Errorf("chunk %d, want %d", c.Index, next)
-				return
-			case next == 0:
-				close(first)
+	first, goOn := make(chan struct{}, readers), make(chan struct{})
+	done := make(chan error, readers)
+	for range readers {
+		client := perdure.NewClient(n.Dial())
+		go func() {
+			done <- slowly(t.Context(), client, m.At("a"), func() {
+				first <- struct{}{}
 				<-goOn
-			}
-			if next++; c.Kind == actor.ChunkEnd {
-				done <- nil
-				return
-			}
-		}
-		done <- errors.New("no end")
-	}()
-	for i := range calls {
-		if got := m.tell(t, n, order{Do: "write", N: each, Size: 1024}); got != "ok" {
+			})
+		}()
+	}
+	m.tell(t, n, order{Do: "write", N: each, Size: size})
+	for range readers {
+		<-first
+	}
+	before := held()
+	for range calls {
+		if got := m.tell(t, n, order{Do: "write", N: each, Size: size}); got != "ok" {
 			t.Fatal(got)
 		}
-		if i == 0 {
-			<-first
-		}
+	}
+	after := held()
+	t.Logf("%d KB held before and %d KB after %d MB of chunks for each of %d readers", before>>10, after>>10, size*each*calls>>20, readers)
+	if after > before+readers<<20+8<<20 {
+		t.Errorf("%d KB held before, %d KB after", before>>10, after>>10)
 	}
 	m.tell(t, n, order{Do: "end"})
 	close(goOn)
-	if err := <-done; err != nil {
-		t.Error(err)
+	for range readers {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	}
+}
+
+// slowly reads a stream to its end, and stops after the first chunk.
+func slowly(ctx context.Context, client *perdure.Client, addr actor.Address, stop func()) error {
+	next := uint64(0)
+	for c, err := range client.Chunks(ctx, addr, "default", 0, true) {
+		switch {
+		case err != nil:
+			return err
+		case c.Index != next:
+			return fmt.Errorf("chunk %d, want %d", c.Index, next)
+		case c.Kind == actor.ChunkEnd:
+			return nil
+		case next == 0:
+			stop()
+		}
+		next++
+	}
+	return errors.New("no end")
 }
 
 // TestStreams_Vanish has readers go away in the middle, by context, by break, and with their connection: they leave
