@@ -138,16 +138,23 @@ func TestGoroutines(t *testing.T) {
 // TestWaiting refuses sleeping and silent skipping. In a file that imports
 // testing/synctest, time.Sleep passes virtual time.
 func TestWaiting(t *testing.T) {
-	bubbles := map[string]bool{} // folders whose tests run in virtual time
+	bubbles := map[string]bool{} // folders and files whose tests run in virtual time
 	for _, f := range goFiles(t) {
 		f.inspect(func(_ string, n ast.Node) {
-			if sel, ok := n.(*ast.SelectorExpr); ok && f.test && sel.Sel.Name == "InBubble" {
+			sel, ok := n.(*ast.SelectorExpr)
+			if !ok || !f.test {
+				return
+			}
+			if sel.Sel.Name == "InBubble" {
 				bubbles[filepath.Dir(f.path)] = true
+			}
+			if x, ok := sel.X.(*ast.Ident); ok && x.Name == "synctest" && sel.Sel.Name == "Test" {
+				bubbles[f.path] = true
 			}
 		})
 	}
 	for _, f := range goFiles(t) {
-		bubble := f.test && bubbles[filepath.Dir(f.path)]
+		bubble := f.test && (bubbles[filepath.Dir(f.path)] || bubbles[f.path])
 		f.inspect(func(_ string, n ast.Node) {
 			call, ok := n.(*ast.CallExpr)
 			if !ok {
