@@ -91,6 +91,10 @@ func userError(err error) *Error {
 	if given := (*Error)(nil); errors.As(err, &given) {
 		e.Message, e.Details = given.Message, given.Details
 	}
+	if held := (*HookConflictError)(nil); errors.As(err, &held) {
+		e.Code = CodeConflict
+		return e.With(map[string]string{"token": held.Token, "run": held.Run})
+	}
 	return e
 }
 

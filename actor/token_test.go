@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -129,3 +130,23 @@ func (noTimers) Follow(ctx context.Context, _ uint64, _ func(*Firing) error) err
 	return ctx.Err()
 }
 func (noTimers) Done(context.Context, uint64) error { return nil }
+
+// TestHost_conflictIsTold: a run that ends because another holds its token says who does.
+func TestHost_conflictIsTold(t *testing.T) {
+	w := newWorld(t)
+	w.holders["mine"] = TokenHolder{Run: "flow/other", Hook: "own", Incarnation: "i"}
+	h := w.host("a", nil, tokenWorkflow(make(chan error, 8)))
+	w.own(h, 1, Checkpoint{})
+	addr := Address{"flow", "k"}
+	w.result(ask(h, addr, "action", "", "1"))
+	w.until("failed", func() bool { return w.count(RunFailed) == 1 })
+	out := make(chan *Outcome, 1)
+	h.Call(&Request{
+		Address: addr, Hook: HookStart, Header: CallHeader{Wait: WaitEnd}, Payload: []byte("null"),
+		Received: time.Now(), Reply: func(o *Outcome) { out <- o },
+	})
+	err := w.answer(out).Err
+	if err == nil || err.Code != CodeConflict || err.Source != SourceObject || !strings.Contains(string(err.Details), `"run":"flow/other"`) {
+		t.Errorf("got %+v", err)
+	}
+}

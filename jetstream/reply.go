@@ -126,29 +126,35 @@ func getSeq(h nats.Header, name string) (uint64, error) {
 	return seq, nil
 }
 
-// formatRun writes a run ID as a header value. The key is written as its subject token where the header could
-// not hold it as it is, and where it has a "%", so that every value has one meaning.
+// formatRun writes a run ID as a header value: as it is, save where a header could not hold the key. Then the key is
+// written as its subject token, and so is a key that would read like one written so.
 func formatRun(run string) string {
 	typ, key, _ := strings.Cut(run, "/")
-	if headerText(run, len(run)) && !strings.ContainsFunc(key, unsafeInHeader) {
-		return run
+	if needsToken(key) {
+		return typ + "/" + actor.EncodeKey(key)
 	}
-	return typ + "/" + actor.EncodeKey(key)
+	return run
 }
 
-func unsafeInHeader(r rune) bool { return r == '%' || r < ' ' || r == 0x7f }
+// needsToken reports whether a key is written as its subject token.
+func needsToken(key string) bool {
+	if !headerText(key, len(key)) || strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return true
+	}
+	plain, err := actor.DecodeKey(key)
+	return err == nil && plain != key && needsToken(plain)
+}
 
 func parseRun(v string) (string, error) {
 	typ, key, ok := strings.Cut(v, "/")
 	if !ok && v != "" || !utf8.ValidString(v) {
 		return "", fmt.Errorf("header %s: %q is not a run", HeaderRun, v)
 	}
-	if !strings.Contains(key, "%") {
-		return v, nil
+	if plain, err := actor.DecodeKey(key); err == nil && needsToken(plain) {
+		key = plain
 	}
-	key, err := actor.DecodeKey(key)
-	if err != nil {
-		return "", fmt.Errorf("header %s: %w", HeaderRun, err)
+	if !ok {
+		return v, nil
 	}
 	return typ + "/" + key, nil
 }

@@ -112,7 +112,6 @@ func TestDecodeOutcome_Foreign(t *testing.T) {
 		"code":     {nats.Header{HeaderErrorCode: {"many"}}, ""},
 		"seq":      {nats.Header{HeaderNode: {"n1"}, HeaderSeq: {"-1"}}, "1"},
 		"next":     {nats.Header{HeaderNode: {"n1"}, HeaderNext: {"x"}}, "1"},
-		"run":      {nats.Header{HeaderNode: {"n1"}, HeaderRun: {"tally/%2"}}, "1"},
 		"bytes":    {nats.Header{HeaderNode: {"n1"}, HeaderRun: {"tally/\xeb"}}, "1"},
 	} {
 		t.Run(name, func(t *testing.T) {

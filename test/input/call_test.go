@@ -123,7 +123,7 @@ func TestCall_Good(t *testing.T) {
 		{"largest int64", "call.echo.a.echo", `{"text":"","big":9223372036854775807,"level":1}`, `{"text":"","big":9223372036854775807,"flag":true,"level":1}`, "echo/a"},
 		{"dots", "call.tally.a%2Eb%2Ec.add", `{"n":1}`, "1", "tally/a.b.c"},
 		{"space and wildcards", "call.tally.%20%2A%3E.add", `{"n":1}`, "1", "tally/ *>"},
-		{"percent", "call.tally.100%25.add", `{"n":1}`, "1", "tally/100%25"},
+		{"percent", "call.tally.100%25.add", `{"n":1}`, "1", "tally/100%"},
 		{"slash", "call.tally.a%2Fb.add", `{"n":1}`, "1", "tally/a/b"},
 		{"UTF-8", "call.tally.%C3%BC%E2%82%AC.add", `{"n":1}`, "1", "tally/ü€"},
 		{"escaped dollar", "call.tally.%24type.add", `{"n":1}`, "1", "tally/$type"},
