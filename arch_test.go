@@ -65,6 +65,7 @@ func forbidden(f goFile, imp string) string {
 		switch {
 		case own == "jetstream/embed" && f.top != "":
 			return "only the root wires the embedded server"
+		case own == "internal/version":
 		case top != f.top && !slices.Contains(layers[f.top], top):
 			return "against the import order"
 		}

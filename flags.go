@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/perdure/perdure/internal/version"
 )
 
 // flags are a node's, each also an environment variable PERDURE_<NAME>.
@@ -55,7 +57,7 @@ var errHelp = errors.New("help was asked for")
 func parseFlags(name string, args []string, stdout io.Writer) (f flags, err error) {
 	exited := false
 	parser, err := kong.New(&f, kong.Name(name), kong.Writers(stdout, io.Discard),
-		kong.Exit(func(int) { exited = true }), kong.PostBuild(forgetEmpty), kong.Vars{"version": version(name)},
+		kong.Exit(func(int) { exited = true }), kong.PostBuild(forgetEmpty), kong.Vars{"version": version.Line(name)},
 		kong.Description("A node of durable objects on NATS JetStream. Each flag is also an environment variable, PERDURE_<FLAG>."))
 	if err != nil {
 		return f, err

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/perdure/perdure/actor"
+	"github.com/perdure/perdure/internal/version"
 	"github.com/perdure/perdure/jetstream"
 	"github.com/perdure/perdure/router"
 	"github.com/perdure/perdure/schema"
@@ -184,4 +185,4 @@ func (n *Node) shut() error {
 }
 
 // Version is the program's, for $SRV.INFO.
-const Version = "0.1.0"
+const Version = version.Module

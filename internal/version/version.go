@@ -1,19 +1,23 @@
-package perdure
+// Package version says what a program was built from.
+package version
 
 import (
 	"runtime/debug"
 	"strings"
 )
 
-// version is the line that --version of a program prints.
-func version(program string) string {
+// Module is the version of this module where the build does not know one.
+const Module = "0.1.0"
+
+// Line is what a program's --version prints, without line break: the program, the version of Perdure in it, and the
+// revision of its own, as far as they were noted when it was built.
+func Line(program string) string {
 	info, _ := debug.ReadBuildInfo()
-	return versionOf(program, info)
+	return line(program, info)
 }
 
-// versionOf says with which version of this module a program was built, and from which revision of its own.
-func versionOf(program string, info *debug.BuildInfo) string {
-	parts := []string{program, "perdure " + Version}
+func line(program string, info *debug.BuildInfo) string {
+	parts := []string{program, "perdure " + Module}
 	if info == nil {
 		return strings.Join(parts, " ")
 	}
