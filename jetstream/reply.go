@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
@@ -138,7 +139,8 @@ func formatRun(run string) string {
 
 // needsToken reports whether a key is written as its subject token.
 func needsToken(key string) bool {
-	if !headerText(key, len(key)) || strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+	unsafe := func(r rune) bool { return r < ' ' || r == 0x7f }
+	if !utf8.ValidString(key) || strings.ContainsFunc(key, unsafe) || strings.TrimRightFunc(key, unicode.IsSpace) != key {
 		return true
 	}
 	plain, err := actor.DecodeKey(key)

@@ -19,6 +19,14 @@ const limit = 8<<20 - 64<<10
 func TestLimit(t *testing.T) {
 	n := harness.Run(t, harness.Config(t), objects.Boxes, objects.Echoes)
 	nc := n.Dial()
+	ask := func(t *testing.T, hook, payload string, header ...string) harness.Reply { // megabytes take their time under the race detector
+		t.Helper()
+		r, err := harness.TryAsk(t.Context(), nc, "call.box.big."+hook, []byte(payload), time.Minute, append(header, "Perdure-Timeout", "1m")...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
 	fill := func(size int) string { return fmt.Sprintf(`{"bytes":%d}`, size) }
 	// {"content":"…"} and "…" around the text
 	state, result := limit-len(`{"content":""}`), limit-2
@@ -36,10 +44,7 @@ func TestLimit(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			before := harness.Counts(t, nc)
-			r, err := harness.TryAsk(t.Context(), nc, "call.box.big."+tc.hook, []byte(tc.payload), 20*time.Second)
-			if err != nil {
-				t.Fatal(err)
-			}
+			r := ask(t, tc.hook, tc.payload)
 			if r.Code != tc.code {
 				t.Fatalf("got code %d %.200s, want %d", r.Code, r.Data, tc.code)
 			}
@@ -49,24 +54,24 @@ func TestLimit(t *testing.T) {
 		})
 	}
 	want := fmt.Sprint(state)
-	if r := harness.Ask(t, nc, "call.box.big.look", nil); string(r.Data) != want {
+	if r := ask(t, "look", ""); string(r.Data) != want {
 		t.Errorf("the box holds %s bytes, want %s", r.Data, want)
 	}
 	n.Again(objects.Boxes, objects.Echoes)
 	nc = n.Dial()
-	if r := harness.Ask(t, nc, "call.box.big.look", nil); string(r.Data) != want {
+	if r := ask(t, "look", ""); string(r.Data) != want {
 		t.Errorf("after a restart: the box holds %d %s bytes, want %s", r.Code, r.Data, want)
 	}
-	if r := harness.Ask(t, nc, "call.box.big.fill", []byte(fill(1))); string(r.Data) != "1" {
+	if r := ask(t, "fill", fill(1)); string(r.Data) != "1" {
 		t.Errorf("shrink: got %d %s", r.Code, r.Data)
 	}
 	// A send at the limit is applied, one that the inbox cannot hold is refused there.
 	seq := harness.AskStored(t, nc, "hook.box.big.put", []byte(`"`+strings.Repeat("p", limit-2)+`"`))
-	if r := harness.Ask(t, nc, "call.box.big.look", nil, "Perdure-After", fmt.Sprint(seq)); string(r.Data) != "1" {
+	if r := ask(t, "look", "", "Perdure-After", fmt.Sprint(seq)); string(r.Data) != "1" {
 		t.Errorf("after a send at the limit: got %d %s", r.Code, r.Data)
 	}
 	harness.AskStored(t, nc, "hook.box.big.put", []byte(`"`+strings.Repeat("p", limit+1000)+`"`))
-	harness.Eventually(t, 5*time.Second, func() string {
+	harness.Eventually(t, 30*time.Second, func() string {
 		if dead := harness.ReadStream(t, nc, "PERDURE_DEAD"); len(dead) != 1 {
 			return fmt.Sprintf("%d dead letters for a send over the limit", len(dead))
 		}

@@ -281,10 +281,7 @@ func TestRecord_Newer(t *testing.T) {
 		m.Header[name] = last.Header[name]
 	}
 	m.Header["Perdure-Turn"], m.Header["Perdure-Page"] = []string{"newer"}, []string{fmt.Sprint(last.Seq)}
-	if err := nc.PublishMsg(m); err != nil {
-		t.Fatal(err)
-	}
-	if err := nc.Flush(); err != nil {
+	if _, err := nc.RequestMsg(m, 5*time.Second); err != nil { // acknowledged: it outlives the process
 		t.Fatal(err)
 	}
 	node.Kill()
