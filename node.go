@@ -103,10 +103,7 @@ func (n *Node) start(ctx context.Context, defs []actor.Definition) (err error) {
 func (n *Node) assemble(ctx context.Context, store *jetstream.Store, defs []actor.Definition) (*hosting, error) {
 	cfg := n.cfg
 	log := store.Log(n.links.appends)
-	records, err := store.PartitionRecords(ctx)
-	if err != nil {
-		return nil, err
-	}
+	records := store.PartitionRecords()
 	leases, err := store.LeasesOn(ctx, n.links.lease)
 	if err != nil {
 		return nil, err

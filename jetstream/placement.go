@@ -26,9 +26,7 @@ func (s *Store) LeasesOn(ctx context.Context, nc *nats.Conn) (*Leases, error) {
 }
 
 // PartitionRecords returns the partitions' ownership records.
-func (s *Store) PartitionRecords(context.Context) (*Partitions, error) {
-	return NewPartitions(s.partitions, s.nc), nil
-}
+func (s *Store) PartitionRecords() *Partitions { return NewPartitions(s.partitions, s.nc) }
 
 // LogStream returns the number of the stream that holds the event logs of a partition.
 func (s *Store) LogStream(partition int) int { return s.logStream(partition) }
