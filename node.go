@@ -116,8 +116,10 @@ func (n *Node) assemble(ctx context.Context, store *jetstream.Store, defs []acto
 			r, err := records.Get(ctx, p)
 			return r.Epoch, err
 		},
-		Trusted: func() bool { return n.owner.Trusted() },
-		Flush:   cfg.Flush, Idle: cfg.Idle, MaxResident: cfg.MaxResident, MaxQueued: cfg.MaxQueued,
+		Trusted:   func() bool { return n.owner.Trusted() },
+		Elsewhere: func(typ string) bool { return n.owner.Hosted(typ) },
+		Known:     func(typ string) bool { return n.owner.Known(typ) },
+		Flush:     cfg.Flush, Idle: cfg.Idle, MaxResident: cfg.MaxResident, MaxQueued: cfg.MaxQueued,
 		MaxPayload: store.MaxPayload(),
 	}, defs...)
 	if err != nil {
@@ -126,6 +128,7 @@ func (n *Node) assemble(ctx context.Context, store *jetstream.Store, defs []acto
 	front := jetstream.NewFront(jetstream.FrontConfig{
 		Conn: n.links.main, Replies: n.links.replies, Names: store.Names(), Partitions: store.Partitions(), Node: cfg.Name,
 		Host: host, Allowed: n.replies, Logger: cfg.Logger, Version: Version,
+		Types: func(typ string) bool { return n.owner.Hosted(typ) },
 	})
 	n.client = jetstream.NewClient(n.links.main, jetstream.ClientConfig{Names: store.Names()})
 	h := &hosting{host: host, front: front, log: log, appends: n.links.appends}

@@ -2,6 +2,7 @@ package actor
 
 import (
 	"cmp"
+	"maps"
 	"reflect"
 	"slices"
 	"time"
@@ -34,6 +35,7 @@ func (p *partition) checkpointLocked() Checkpoint {
 		Inbox:       max(p.claim.Checkpoint.Inbox, p.inbox.position(p.host.inbox.position())),
 		Incarnation: p.claim.Checkpoint.Incarnation,
 		Timers:      p.timers.position(0),
+		Types:       slices.Sorted(maps.Keys(p.types)),
 	}
 	c.Floor, c.Unsettled = p.floorLocked()
 	return c

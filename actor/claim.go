@@ -19,6 +19,7 @@ type Checkpoint struct {
 	Timers      uint64         `json:"timers"`      // every firing at or below it is applied
 	Floor       uint64         `json:"floor"`       // every record at or below it is settled, save the runs below
 	Unsettled   []UnsettledRun `json:"unsettled,omitempty"`
+	Types       []string       `json:"types,omitempty"` // of which the partition has, or was asked for, objects; in order
 }
 
 // UnsettledRun is a run whose record at Seq, below the settled floor, is not settled.

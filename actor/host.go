@@ -28,6 +28,8 @@ type Config struct {
 	Confirm func(ctx context.Context, partition int) (uint64, error)
 	// Trusted reports whether the node's lease may be trusted by the clock now; nil: as [Host.SetTrusted] said last.
 	Trusted func() bool
+	// Elsewhere reports whether another living node hosts a type; Known also whether objects of it exist. Nil: no.
+	Elsewhere, Known func(typ string) bool
 
 	Flush       time.Duration // how long a turn waits for a step before it commits without its result; default 1 ms
 	Idle        time.Duration // after which a settled object is evicted; default 5 min
@@ -61,6 +63,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Trusted == nil {
 		c.Trusted = func() bool { return true }
+	}
+	if c.Elsewhere == nil {
+		c.Elsewhere = func(string) bool { return false }
+	}
+	if c.Known == nil {
+		c.Known = c.Elsewhere
 	}
 	return c
 }
@@ -235,11 +243,16 @@ func (h *Host) limited(req *Request) *Request {
 
 // route hands a call to its run, or answers that this node does not own it.
 func (h *Host) route(req *Request) {
+	p := h.owned(h.cfg.Partition(req.Address))
+	if typ := req.Address.Type; p != nil && !h.Hosts(typ) && h.cfg.Elsewhere(typ) {
+		p.note(typ) // and so the partition goes to a node that hosts it
+		req.fail(Errorf(CodeUnavailable, "this node owns %s and does not host its type yet", req.Address))
+		return
+	}
 	if err := h.check(req); err != nil {
 		req.fail(err)
 		return
 	}
-	p := h.owned(h.cfg.Partition(req.Address))
 	switch {
 	case p == nil:
 		req.fail(Errorf(CodeUnavailable, "this node does not own %s now", req.Address))
@@ -302,10 +315,11 @@ func (h *Host) resolve(ctx context.Context, token string) (tokenTarget, error) {
 	}
 	if !ok { // a default token needs no entry
 		addr, hook, ok := parseDefaultToken(token)
-		if !ok || !h.Hosts(addr.Type) || h.types.types[addr.Type].hooks[hook] == nil {
+		t := h.types.types[addr.Type]
+		if !ok || t == nil && !h.cfg.Known(addr.Type) || t != nil && t.hooks[hook] == nil {
 			return tokenTarget{}, Errorf(CodeNotFound, "no run holds token %q", token)
 		}
-		return tokenTarget{addr, hook}, nil
+		return tokenTarget{addr, hook}, nil // of a type that others host, those know the hooks
 	}
 	addr, err := ParseAddress(holder.Run)
 	return tokenTarget{addr: addr, hook: holder.Hook}, err

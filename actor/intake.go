@@ -65,7 +65,7 @@ func inboxID(seq uint64) string { return runtimeID + "send-" + strconv.FormatUin
 func (h *Host) followInbox(ctx context.Context) error {
 	return h.follow(ctx, func(ctx context.Context, owned []*partition) error {
 		reader := h.inbox.position()
-		from := lowest(owned, func(p *partition) uint64 { p.inbox.leave(reader); return p.inbox.read })
+		from := lowest(owned, func(p *partition) uint64 { p.inbox.leave(reader); return p.readFromLocked() })
 		h.inbox.at.Store(from)
 		lowest(owned, func(p *partition) uint64 { p.inbox.join(); return 0 })
 		return h.cfg.Inbox.Follow(ctx, from+1, func(m *Message) error { return h.takeSend(ctx, m) })
@@ -134,7 +134,7 @@ func (h *Host) takeSend(ctx context.Context, m *Message) error {
 		return nil
 	}
 	p.mu.Lock()
-	fresh := p.inbox.joined && p.inbox.begin(m.Seq) // a partition that was just added is read from its cursor, soon
+	fresh := p.inbox.joined && (p.inbox.begin(m.Seq) || p.retakeLocked(m.Seq)) // a partition that was just added is read from its cursor, soon
 	p.active = p.active || fresh
 	p.mu.Unlock()
 	if !fresh {
@@ -201,6 +201,10 @@ func (h *Host) admit(p *partition, m *Message, it *item) *Error {
 	}
 	if h.cfg.Partition(it.req.Address) != m.Partition {
 		return Errorf(CodeInvalid, "%s does not belong to partition %d", it.req.Address, m.Partition)
+	}
+	if h.keeps(p, m) {
+		it.done(false)
+		return nil
 	}
 	if err := h.check(it.req); err != nil {
 		return err
@@ -292,6 +296,7 @@ func (h *Host) fire(f *Firing) {
 		return
 	}
 	if !h.Hosts(f.Address.Type) {
+		p.note(f.Address.Type)
 		return // it is kept for a node that has the type
 	}
 	p.deliver(f.Address, item{kind: itemTimer, id: f.ID, done: done})

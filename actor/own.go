@@ -45,9 +45,12 @@ func (h *Host) Own(ctx context.Context, claims []Claim) error {
 		h.Touched(addr)
 	}
 	for addr, seq := range left {
-		if h.Hosts(addr.Type) { // the others stay unsettled, for a node that has their type
-			added[h.cfg.Partition(addr)].deliver(addr, item{kind: itemResume, seq: seq})
+		p := added[h.cfg.Partition(addr)]
+		if !h.Hosts(addr.Type) {
+			p.note(addr.Type) // it stays unsettled, for a node that has its type
+			continue
 		}
+		p.deliver(addr, item{kind: itemResume, seq: seq})
 	}
 	h.inbox.again()
 	h.log.InfoContext(ctx, "partitions taken", "partitions", len(claims), "unsettled_runs", len(left))
@@ -248,6 +251,7 @@ func (h *Host) sweep(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case now := <-tick.C:
+			h.reconsider(now)
 			over := h.resident.Load() - int64(h.cfg.MaxResident)
 			for _, p := range h.all() {
 				over -= p.evict(now, h.cfg.Idle, over)

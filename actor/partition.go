@@ -17,8 +17,10 @@ type partition struct {
 	mu        sync.Mutex
 	releasing bool
 	runs      map[Address]*run
-	working   map[*run]struct{} // runs with a worker
-	idle      chan struct{}     // closed when releasing and no run has a worker
+	working   map[*run]struct{}   // runs with a worker
+	idle      chan struct{}       // closed when releasing and no run has a worker
+	types     map[string]bool     // of which it has, or was asked for, objects
+	kept      map[uint64]keptSend // sends that wait for a node that hosts their type, by sequence
 	unsettled map[Address]uint64
 	appending map[*run]uint64 // what the log had when the append started
 	inbox     watermark
@@ -32,7 +34,10 @@ type partition struct {
 func newPartition(h *Host, c Claim) *partition {
 	p := &partition{
 		host: h, claim: c, runs: map[Address]*run{}, working: map[*run]struct{}{},
-		unsettled: map[Address]uint64{}, appending: map[*run]uint64{}, shown: c.Checkpoint,
+		types: map[string]bool{}, kept: map[uint64]keptSend{}, unsettled: map[Address]uint64{}, appending: map[*run]uint64{}, shown: c.Checkpoint,
+	}
+	for _, typ := range c.Checkpoint.Types {
+		p.types[typ] = true
 	}
 	p.inbox.start(c.Checkpoint.Inbox)
 	p.timers.start(c.Checkpoint.Timers)
@@ -52,6 +57,7 @@ func (p *partition) deliver(addr Address, it item) {
 	if r == nil {
 		r = newRun(p, addr)
 		p.runs[addr] = r
+		p.noteLocked(addr.Type)
 		p.host.resident.Add(1)
 	}
 	r.mailbox = append(r.mailbox, it)

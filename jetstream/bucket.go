@@ -31,8 +31,8 @@ func bucketError(operation string, err error) error {
 	return fmt.Errorf("%s: %w", operation, err)
 }
 
-// watchBucket calls fn for each key that there is, then for each change, until ctx or the watch ends.
-func watchBucket(ctx context.Context, kv jetstream.KeyValue, keys string, fn func(jetstream.KeyValueEntry)) error {
+// watchBucket calls fn for each key that there is, then all, then fn for each change, until ctx or the watch ends.
+func watchBucket(ctx context.Context, kv jetstream.KeyValue, keys string, fn func(jetstream.KeyValueEntry), all func()) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	late := time.AfterFunc(bucketTimeout, cancel)
@@ -52,9 +52,11 @@ func watchBucket(ctx context.Context, kv jetstream.KeyValue, keys string, fn fun
 			if !ok {
 				return fmt.Errorf("watch %s in bucket %s: ended by the server", keys, kv.Bucket())
 			}
-			if e != nil {
-				fn(e)
+			if e == nil {
+				all()
+				continue
 			}
+			fn(e)
 		}
 	}
 }

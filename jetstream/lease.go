@@ -102,12 +102,10 @@ func noStream(err error) bool {
 }
 
 // Watch implements [router.Leases].
-func (l *Leases) Watch(ctx context.Context, fn func(router.Lease)) error {
+func (l *Leases) Watch(ctx context.Context, fn func(router.Lease), all func()) error {
 	return watchBucket(ctx, l.kv, leasePrefix+">", func(e jetstream.KeyValueEntry) {
-		if lease := decodeLease(e.Key()[len(leasePrefix):], e.Revision(), e.Value()); e.Operation() == jetstream.KeyValuePut && lease.Session != "" {
-			fn(lease)
-		}
-	})
+		fn(decodeLease(e.Key()[len(leasePrefix):], e.Revision(), e.Value())) // a marker of deletion has no value
+	}, all)
 }
 
 // decodeLease returns the lease in an entry, without a session when it is not one.

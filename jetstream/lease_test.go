@@ -91,15 +91,26 @@ func TestLeases_Watch(t *testing.T) {
 		seen := make(chan uint64, 10)
 		watched := make(chan error)
 		ctx, stop := context.WithCancel(t.Context())
-		go func() { watched <- leases.Watch(ctx, func(l router.Lease) { seen <- l.Revision }) }()
+		go func() {
+			watched <- leases.Watch(ctx, func(l router.Lease) { seen <- l.Revision }, func() { seen <- 0 })
+		}()
 		if got := <-seen; got != lease.Revision {
 			t.Errorf("got revision %d first, want %d", got, lease.Revision)
+		}
+		if got := <-seen; got != 0 {
+			t.Errorf("got revision %d after the only lease, want to be told that these are all", got)
 		}
 		if lease.Revision, err = leases.Renew(t.Context(), lease); err != nil {
 			t.Fatal(err)
 		}
 		if got := <-seen; got != lease.Revision {
 			t.Errorf("got revision %d, want %d", got, lease.Revision)
+		}
+		if err := leases.Delete(t.Context(), lease); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-seen; got != lease.Revision+1 {
+			t.Errorf("got revision %d, want that of the deletion, %d", got, lease.Revision+1)
 		}
 		stop()
 		if err := <-watched; err != nil {

@@ -19,10 +19,16 @@ const ttl = 5 * time.Second
 // bucketServer runs a server with the two buckets of the router, in a bubble.
 func bucketServer(t *testing.T) *server.Server {
 	t.Helper()
+	return bucketServerFor(t, ttl)
+}
+
+// bucketServerFor is one whose leases live for longest.
+func bucketServerFor(t *testing.T, longest time.Duration) *server.Server {
+	t.Helper()
 	s := natstest.Bubble(t)
 	js := dialBuckets(t, s).js
 	for _, cfg := range []natsjs.KeyValueConfig{
-		{Bucket: "LEASES", Storage: natsjs.MemoryStorage, TTL: ttl, LimitMarkerTTL: ttl},
+		{Bucket: "LEASES", Storage: natsjs.MemoryStorage, TTL: longest, LimitMarkerTTL: longest},
 		{Bucket: "PARTITIONS", Storage: natsjs.MemoryStorage},
 	} {
 		if _, err := js.CreateKeyValue(t.Context(), cfg); err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/perdure/perdure/router"
 )
 
-func TestOwner_ClaimsAllAndHandsOverAtOnce(t *testing.T) {
+func TestOwner_SharesAndHandsOverAtOnce(t *testing.T) {
 	natstest.InBubble(t, func(t *testing.T) {
 		s := bucketServer(t)
 		a := newNode(t, s, "a").runReady(t)
@@ -36,17 +36,23 @@ func TestOwner_ClaimsAllAndHandsOverAtOnce(t *testing.T) {
 			t.Errorf("got status %+v", st)
 		}
 
+		a.host.finish(2, func(c *actor.Checkpoint) { c.Inbox, c.Floor = 70, 8 })
 		b := newNode(t, s, "b").runReady(t)
-		time.Sleep(10 * time.Minute)
-		if got := b.host.count(); got != 0 {
-			t.Fatalf("the second node took %d partitions of a living one", got)
+		time.Sleep(time.Second)
+		if got := b.host.count(); got != belongToB || a.host.count() != testPartitions-belongToB {
+			t.Fatalf("a second after it joined the second node has %d partitions, the first %d", got, a.host.count())
 		}
-		trust, _ := a.host.told()
-		if got := a.host.count(); got != testPartitions || len(trust) != 1 {
-			t.Fatalf("the owner has %d partitions and was told of trust %v", got, trust)
+		for p, c := range b.host.claims() {
+			if c.Unclean || c.Epoch != 2 {
+				t.Errorf("partition %d: got claim %+v of what was handed over", p, c)
+			}
+		}
+		time.Sleep(10 * time.Minute)
+		trust, dropped := a.host.told()
+		if calls := b.host.calls(); b.host.count() != belongToB || len(trust) != 1 || len(dropped) > 0 || a.host.calls() != 1 {
+			t.Fatalf("partitions moved without a reason: %d claims, trust %v, dropped %v", calls, trust, dropped)
 		}
 
-		a.host.finish(2, func(c *actor.Checkpoint) { c.Inbox, c.Floor = 70, 8 })
 		before := time.Now()
 		a.leave(t)
 		synctest.Wait()
@@ -78,9 +84,9 @@ func TestOwner_TakeoverAfterTTL(t *testing.T) {
 		a := newNode(t, s, "a").runReady(t)
 		b := newNode(t, s, "b").runReady(t)
 		time.Sleep(time.Minute)
-		a.host.finish(1, func(c *actor.Checkpoint) { c.Floor = 5 })
+		a.host.finish(3, func(c *actor.Checkpoint) { c.Floor = 5 })
 		time.Sleep(2 * time.Second)
-		stale := a.record(t, 1)
+		stale := a.record(t, 3)
 		session := a.Status().Session
 
 		a.wire.Cut()
@@ -90,40 +96,40 @@ func TestOwner_TakeoverAfterTTL(t *testing.T) {
 		if a.Status().Trusted || trust[len(trust)-1] {
 			t.Error("trusted 0.7 TTL after the cut")
 		}
-		if got := b.host.count(); got != 0 {
-			t.Fatalf("took %d partitions after %v", got, time.Since(cut))
+		if got := b.host.count(); got != belongToB {
+			t.Fatalf("has %d partitions after %v", got, time.Since(cut))
 		}
 		time.Sleep(ttl - time.Since(cut) - ttl/5)
-		if got := b.host.count(); got != 0 {
-			t.Fatalf("took %d partitions after %v", got, time.Since(cut))
+		if got := b.host.count(); got != belongToB {
+			t.Fatalf("has %d partitions after %v", got, time.Since(cut))
 		}
 		time.Sleep(ttl/5 + time.Second)
 		claims := b.host.claims()
 		if len(claims) != testPartitions {
 			t.Fatalf("got %d claims %v after the cut, want %d", len(claims), time.Since(cut), testPartitions)
 		}
-		want := actor.Claim{Partition: 1, Session: claims[1].Session, Epoch: 2, Unclean: true, Revision: claims[1].Revision, Checkpoint: actor.Checkpoint{Incarnation: "i", Floor: 5}}
-		if diff := cmp.Diff(claims[1], want); diff != "" {
+		want := actor.Claim{Partition: 3, Session: claims[3].Session, Epoch: 2, Unclean: true, Revision: claims[3].Revision, Checkpoint: actor.Checkpoint{Incarnation: "i", Floor: 5}}
+		if diff := cmp.Diff(claims[3], want); diff != "" {
 			t.Error(diff)
 		}
 		stale.Floor = 6
 		if _, err := b.cfg.Records.Put(t.Context(), stale); !errors.Is(err, router.ErrConflict) {
 			t.Errorf("stale owner's checkpoint: got %v, want ErrConflict", err)
 		}
-		if got := a.host.count(); got != testPartitions {
-			t.Errorf("while cut off the owner has %d partitions, want all: it cannot know", got)
+		if got := a.host.count(); got != testPartitions-belongToB {
+			t.Errorf("while cut off the owner has %d partitions, want all its own: it cannot know", got)
 		}
 
 		a.wire.Mend()
 		time.Sleep(2 * ttl)
-		if _, dropped := a.host.told(); a.host.count() != 0 || len(dropped) != testPartitions {
+		if _, dropped := a.host.told(); a.host.count() != testPartitions-belongToB || len(dropped) != testPartitions-belongToB {
 			t.Errorf("back again it has %d partitions, dropped %v", a.host.count(), dropped)
 		}
 		if st := a.Status(); st.Session == session || !st.Trusted {
 			t.Errorf("back again: got status %+v, want a new session", st)
 		}
-		if got := b.host.count(); got != testPartitions {
-			t.Errorf("the new owner has %d partitions", got)
+		if got := b.host.count(); got != belongToB {
+			t.Errorf("after it gave back what it took the other has %d partitions", got)
 		}
 	})
 }
@@ -138,14 +144,14 @@ func TestOwner_ShortCutKeepsSession(t *testing.T) {
 		time.Sleep(ttl * 8 / 10)
 		a.wire.Mend()
 		time.Sleep(10 * ttl)
-		if st := a.Status(); st.Session != session || !st.Trusted || len(st.Partitions) != testPartitions {
-			t.Errorf("got status %+v, want the same session with all", st)
+		if st := a.Status(); st.Session != session || !st.Trusted || len(st.Partitions) != testPartitions-belongToB {
+			t.Errorf("got status %+v, want the same session with all its own", st)
 		}
 		trust, dropped := a.host.told()
 		if diff := cmp.Diff(trust, []bool{true, false, true}); diff != "" {
 			t.Error("trust:", diff)
 		}
-		if len(dropped) > 0 || b.host.count() > 0 {
+		if len(dropped) > 0 || b.host.count() != belongToB {
 			t.Errorf("dropped %v; the other has %d", dropped, b.host.count())
 		}
 	})

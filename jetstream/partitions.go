@@ -72,7 +72,7 @@ func (p *Partitions) Watch(ctx context.Context, fn func(router.Record)) error {
 		}
 		r, _ := decodeRecord(partition, e.Revision(), e.Value()) // what is not one has nothing but the revision
 		fn(r)
-	})
+	}, func() {})
 }
 
 func partitionKey(partition int) string { return partitionPrefix + strconv.Itoa(partition) }

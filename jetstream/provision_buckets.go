@@ -30,7 +30,8 @@ func (s *Store) leasesConfig() js.KeyValueConfig {
 	}
 }
 
-// bucket opens a bucket and verifies it, or makes it. A bucket with another TTL is given the one asked for.
+// bucket opens a bucket and verifies it, or makes it. One with a shorter TTL is given the one asked for. It is never
+// made shorter: another node's lease may be renewed less often, and each lease says itself when it is over.
 func (s *Store) bucket(ctx context.Context, want js.KeyValueConfig) (js.KeyValue, error) {
 	want.Replicas, want.History = s.cfg.Replicas, 1
 	kv, err := s.js.KeyValue(ctx, want.Bucket)
@@ -57,6 +58,9 @@ func (s *Store) bucket(ctx context.Context, want js.KeyValueConfig) (js.KeyValue
 	if have.Storage != want.Storage || have.Mirror != nil || len(have.Sources) > 0 {
 		return nil, fmt.Errorf("%w: bucket %s is somebody else's or was changed: its storage is %v, want %v; %s",
 			ErrIncompatible, want.Bucket, have.Storage, want.Storage, s.names.otherPrefix())
+	}
+	if want.TTL > 0 {
+		want.TTL, want.LimitMarkerTTL = max(have.TTL, want.TTL), max(have.LimitMarkerTTL, want.LimitMarkerTTL)
 	}
 	if have.TTL != want.TTL || have.LimitMarkerTTL != want.LimitMarkerTTL {
 		have.TTL, have.LimitMarkerTTL = want.TTL, want.LimitMarkerTTL

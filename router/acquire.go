@@ -62,7 +62,11 @@ func (s *session) create(ctx context.Context) (Lease, error) {
 // displace deletes another session's lease if that is dead, and reports whether it did.
 func (s *session) displace(ctx context.Context, there Lease) bool {
 	s.view.see(there, s.now().Mono)
-	return s.view.silent(there.Session, s.now().Mono) == 0 && s.cfg.Leases.Delete(ctx, there) == nil
+	if s.view.silent(there.Session, there.TTL, s.now().Mono) > 0 || s.cfg.Leases.Delete(ctx, there) != nil {
+		return false
+	}
+	s.view.vanished(there)
+	return true
 }
 
 // confirmDead makes sure that a silent session cannot renew its lease any more.

@@ -29,7 +29,7 @@ func due(written, now actor.Checkpoint, age time.Duration) bool {
 
 func sameCheckpoint(a, b actor.Checkpoint) bool {
 	return a.Inbox == b.Inbox && a.Incarnation == b.Incarnation && a.Timers == b.Timers && a.Floor == b.Floor &&
-		slices.Equal(a.Unsettled, b.Unsettled)
+		slices.Equal(a.Unsettled, b.Unsettled) && slices.Equal(a.Types, b.Types)
 }
 
 // lowestCursor returns the lowest durable inbox cursor of all partitions; 0 when one has none.

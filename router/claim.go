@@ -10,6 +10,7 @@ import (
 type identity struct {
 	node    string
 	session string
+	ttl     Millis // of its lease
 	// exclusive: no session of this node but our own can be alive, and what it had on its way died with its server.
 	exclusive bool
 }
@@ -45,7 +46,8 @@ func judge(r Record, self identity, silent time.Duration) stance {
 
 // claimed returns r as self claims it.
 func (r Record) claimed(self identity, since time.Time, incarnation string) Record {
-	r.Node, r.Session, r.Epoch, r.Since, r.Released = self.node, self.session, r.Epoch+1, since, false
+	r.Node, r.Session, r.Epoch, r.Since, r.TTL = self.node, self.session, r.Epoch+1, since, self.ttl
+	r.Released, r.Successor = false, ""
 	if r.Incarnation == "" {
 		r.Incarnation = incarnation
 	}

@@ -17,7 +17,7 @@ func (s *session) checkpoint(ctx context.Context) {
 	var doubt []int
 	for _, p := range s.partitions() {
 		h := s.held[p]
-		if !h.hosted {
+		if !h.hosted || h.moving {
 			continue
 		}
 		c, ok := s.cfg.Host.Checkpoint(p)

@@ -37,10 +37,10 @@ func TestTrust(t *testing.T) {
 
 func TestSightings(t *testing.T) {
 	const ttl = 5 * time.Second
-	s := newSightings(ttl)
+	s := newSightings()
 	want := func(session string, now, want time.Duration) {
 		t.Helper()
-		if got := s.silent(session, now); got != want {
+		if got := s.silent(session, ttl, now); got != want {
 			t.Errorf("%s at %v: got %v, want %v", session, now, got, want)
 		}
 	}
@@ -64,7 +64,7 @@ func TestSightings(t *testing.T) {
 	want("a", 22*time.Second, 0)
 
 	s.see("living", 1, 98*time.Second)
-	s.prune(map[string]bool{"unseen": true}, 100*time.Second)
+	s.prune(map[string]bool{"unseen": true, "living": true})
 	for session, kept := range map[string]bool{"unseen": true, "a": false, "living": true} {
 		if _, ok := s.seen[session]; ok != kept {
 			t.Errorf("prune: %s kept: got %v, want %v", session, ok, kept)

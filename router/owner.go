@@ -8,6 +8,7 @@ import (
 	"maps"
 	"regexp"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/perdure/perdure/actor"
@@ -20,9 +21,9 @@ const DefaultLeaveTimeout = 10 * time.Second
 type Config struct {
 	Node       string        // its name: letters, digits, "-", "_", "."; unique among living nodes
 	Address    string        // where it answers other nodes; kept in its lease
-	Types      []string      // object types it hosts; kept in its lease
+	Types      []string      // object types it hosts, in order; kept in its lease
 	Partitions int           // how many there are
-	TTL        time.Duration // of leases, the same on all nodes; 0: DefaultTTL
+	TTL        time.Duration // of its lease, kept there; 0: DefaultTTL
 	// Exclusive: this process alone serves the store, whose lock it holds. Then no session of a node of
 	// this name can have survived, and its partitions are claimed without waiting.
 	Exclusive    bool
@@ -44,6 +45,9 @@ type Owner struct {
 	looked  sync.Once
 	ready   chan struct{} // closed by looked
 
+	draining atomic.Bool
+	news     chan struct{} // gets a value when the lease has something new to say
+
 	mu     sync.Mutex
 	status Status
 	trust  Trust
@@ -54,6 +58,7 @@ type Status struct {
 	Node       string         `json:"node"`
 	Session    string         `json:"session"`    // empty until it has a lease
 	Trusted    bool           `json:"trusted"`    // it may execute
+	Draining   bool           `json:"draining"`   // it wants to own nothing
 	Partitions map[int]uint64 `json:"partitions"` // owned: partition → epoch
 }
 
@@ -77,7 +82,7 @@ func New(cfg Config) (*Owner, error) {
 	}
 	return &Owner{
 		cfg: cfg, start: time.Now(), view: newView(cfg.TTL), trouble: newComplaints(cfg.Log),
-		ready: make(chan struct{}), status: Status{Node: cfg.Node},
+		ready: make(chan struct{}), status: Status{Node: cfg.Node}, news: make(chan struct{}, 1),
 	}, nil
 }
 
@@ -90,11 +95,6 @@ func (o *Owner) Run(ctx context.Context) error {
 	defer watches.Wait()
 	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	watches.Go(func() {
-		o.watch(watching, "watch leases", func(ctx context.Context) error {
-			return o.cfg.Leases.Watch(ctx, func(l Lease) { o.view.see(l, o.now().Mono) })
-		})
-	})
 	watches.Go(func() {
 		o.watch(watching, "watch partitions", func(ctx context.Context) error {
 			return o.cfg.Records.Watch(ctx, o.view.learn)
@@ -124,7 +124,7 @@ func (o *Owner) Status() Status {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	s := o.status
-	s.Trusted = o.trust.Left(o.now()) > 0
+	s.Trusted, s.Draining = o.trust.Left(o.now()) > 0, o.draining.Load()
 	s.Partitions = maps.Clone(s.Partitions)
 	return s
 }

@@ -17,9 +17,9 @@ type Leases interface {
 	Delete(ctx context.Context, l Lease) error
 	// Get returns a node's lease, with revision 0 when it has none, and without session when what is there is not a lease.
 	Get(ctx context.Context, node string) (Lease, error)
-	// Watch calls fn for each lease there is, then for each as it is written, until ctx or the watch ends.
-	// It may be late.
-	Watch(ctx context.Context, fn func(Lease)) error
+	// Watch calls fn for each lease there is, then all, then fn for each as it is written, until ctx or the watch
+	// ends. It may be late. Of a lease that was deleted or lapsed, or is not one, it gives nothing but node and revision.
+	Watch(ctx context.Context, fn func(Lease), all func()) error
 }
 
 // Partitions keeps the records of all partitions. Every method but Watch ends within a few seconds.

@@ -29,7 +29,9 @@ func (s *session) renew(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		case <-s.news:
 		}
+		s.lease.Draining = s.wantsOut()
 		err := s.renewOnce(ctx)
 		if errors.Is(err, errSessionLost) {
 			return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,9 +25,18 @@ type session struct {
 	lease   Lease
 	renewed chan struct{} // gets a value when trust begins anew
 	held    map[int]*holding
-	idle    bool          // said that others own the partitions
-	retry   time.Duration // when to try again what failed, on the monotonic clock
-	trimmed uint64        // the inbox is, below this
+	free    map[int]time.Duration // partitions that nobody has, and since when they are seen so
+	idle    bool                  // said that others own the partitions
+	retry   time.Duration         // when to try again what failed, on the monotonic clock
+	trimmed uint64                // the inbox is, below this
+
+	leaving   atomic.Bool
+	giving    context.Context //nolint:containedctx // ends hand-overs, which outlive the work that begins them
+	giveUp    context.CancelFunc
+	handovers sync.WaitGroup
+	given     chan handover  // ends of hand-overs, at most one a partition
+	writing   chan struct{}  // bounds the hand-overs that write
+	moved     map[string]int // what was handed over and not said, by node
 }
 
 // holding is a partition that the session has claimed.
@@ -34,18 +44,24 @@ type holding struct {
 	record  Record        // as last written
 	written time.Duration // when its checkpoint was
 	unclean bool
-	hosted  bool // the host has taken it
-	rewrite bool // its record is to be written in any case
+	hosted  bool          // the host has taken it
+	rewrite bool          // its record is to be written in any case
+	moving  bool          // being handed over: the record is not ours to write
+	stays   time.Duration // it is not handed over before, on the monotonic clock
 }
 
 func newSession(o *Owner, first bool) *session {
 	id := uuid.NewString()
 	return &session{
 		Owner:   o,
-		self:    identity{node: o.cfg.Node, session: id, exclusive: o.cfg.Exclusive && first},
-		lease:   Lease{Node: o.cfg.Node, Session: id, Address: o.cfg.Address, Types: o.cfg.Types},
+		self:    identity{node: o.cfg.Node, session: id, ttl: millis(o.cfg.TTL), exclusive: o.cfg.Exclusive && first},
+		lease:   Lease{Node: o.cfg.Node, Session: id, Address: o.cfg.Address, Types: o.cfg.Types, Since: time.Now().UTC(), TTL: millis(o.cfg.TTL)},
 		renewed: make(chan struct{}, 1),
 		held:    map[int]*holding{},
+		free:    map[int]time.Duration{},
+		given:   make(chan handover, o.cfg.Partitions),
+		writing: make(chan struct{}, parallel),
+		moved:   map[string]int{},
 	}
 }
 
@@ -63,7 +79,14 @@ func (s *session) run(ctx context.Context) error {
 
 	// The lease lives on while the node leaves.
 	alive, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	s.giving, s.giveUp = context.WithCancel(alive)
 	var keepers sync.WaitGroup
+	s.view.blank() // a bucket that was made anew counts from the beginning
+	keepers.Go(func() {
+		s.watch(alive, "watch leases", func(ctx context.Context) error {
+			return s.cfg.Leases.Watch(ctx, func(l Lease) { s.view.see(l, s.now().Mono) }, s.view.complete)
+		})
+	})
 	keepers.Go(func() { s.guard(alive) })
 	keepers.Go(func() {
 		if err := s.renew(alive); err != nil {
@@ -80,6 +103,8 @@ func (s *session) run(ctx context.Context) error {
 		s.leave(alive)
 	}
 	end(nil)
+	s.giveUp()
+	s.handovers.Wait()
 	keepers.Wait()
 	s.setTrust(Trust{})
 	if cause := context.Cause(alive); errors.Is(cause, errSessionLost) {
@@ -114,11 +139,14 @@ func (s *session) work(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		s.rebalance()
 		wake := time.NewTimer(again)
 		select {
 		case <-ctx.Done():
 		case <-wake.C:
 		case <-s.view.changed:
+		case end := <-s.given:
+			s.handedOver(ctx, end)
 		case <-write.C:
 			s.checkpoint(ctx)
 			s.trim(ctx)
@@ -134,7 +162,7 @@ func (s *session) work(ctx context.Context) error {
 func (s *session) notice(ctx context.Context) {
 	for p, h := range s.held {
 		r := s.view.record(p)
-		if r.Revision > h.record.Revision {
+		if r.Revision > h.record.Revision && !h.moving {
 			s.settle(ctx, h, r)
 		}
 	}
@@ -185,7 +213,11 @@ func (s *session) publish(held map[int]*holding) {
 }
 
 func (s *session) hold(r Record, unclean bool) {
-	s.held[r.Partition] = &holding{record: r, written: s.now().Mono, unclean: unclean}
+	h := &holding{record: r, written: s.now().Mono, unclean: unclean}
+	if since, waited := s.free[r.Partition]; waited && h.written-since >= s.cfg.TTL {
+		h.stays = h.written + kept*s.cfg.TTL // its own node did not take it
+	}
+	s.held[r.Partition] = h
 }
 
 func (h *holding) claim() actor.Claim { return h.record.claim(h.unclean) }

@@ -52,21 +52,28 @@ func (s *session) read(ctx context.Context, partitions []int) error {
 // sweep reads what others own and whether they live, in case a watch is late.
 func (s *session) sweep(ctx context.Context) {
 	var others []int
-	nodes := map[string]bool{}
 	for p := range s.cfg.Partitions {
 		if s.held[p] == nil {
 			others = append(others, p)
-			nodes[s.view.record(p).Node] = true
 		}
 	}
 	_ = s.read(ctx, others) // said in the log; the next sweep tries again
-	for node := range nodes {
-		if node == "" || node == s.self.node {
+	leases, _ := s.view.known()
+	for _, known := range leases {
+		if known.Node == s.self.node {
 			continue
 		}
-		if l, err := s.cfg.Leases.Get(ctx, node); err == nil && l.Revision != 0 {
-			s.view.see(l, s.now().Mono)
+		there, err := s.cfg.Leases.Get(ctx, known.Node)
+		switch {
+		case err != nil:
+		case there.Revision == 0:
+			s.view.vanished(known)
+		default:
+			s.view.see(there, s.now().Mono)
+			if there.Session != "" && s.view.silent(there.Session, there.TTL, s.now().Mono) == 0 {
+				s.confirmDead(ctx, there.Node, there.Session) // the bucket may keep it for longer
+			}
 		}
 	}
-	s.view.prune(s.now().Mono)
+	s.view.prune()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -22,7 +23,10 @@ func (s *session) take(ctx context.Context) (time.Duration, error) {
 	if s.left() == 0 || s.now().Mono < s.retry {
 		return s.interval(), nil
 	}
-	found, again := s.claimable(ctx)
+	found, again, whole := s.claimable(ctx)
+	if !whole {
+		return again, nil
+	}
 	claimErr := s.claim(ctx, found)
 	if inbox := (*InboxError)(nil); errors.As(claimErr, &inbox) {
 		return 0, claimErr
@@ -38,40 +42,62 @@ func (s *session) take(ctx context.Context) (time.Duration, error) {
 	return again, nil
 }
 
-// claimable returns what may be claimed now, and how long until a silent owner may be taken for dead.
-func (s *session) claimable(ctx context.Context) ([]wanted, time.Duration) {
-	var found []wanted
-	again := s.interval()
+// claimable returns what may be claimed now, and how long until that may change by itself. whole is false while not
+// all living nodes are known: then it is nothing.
+func (s *session) claimable(ctx context.Context) (found []wanted, again time.Duration, whole bool) {
+	homes, next, whole := s.places()
+	again = min(next, s.interval())
+	if !whole {
+		return nil, again, false
+	}
 	dead := map[string]bool{} // by session: confirmed
 	now := s.now().Mono
 	for p := range s.cfg.Partitions {
 		if s.held[p] != nil {
+			delete(s.free, p)
 			continue
 		}
 		r := s.view.record(p)
 		r.Partition = p
 		silent := again
 		if r.Session != "" && !r.Released {
-			silent = s.view.silent(r.Session, now)
+			silent = s.view.silent(r.Session, r.TTL, now)
 		}
-		switch judge(r, s.self, silent) {
-		case stanceClaim:
-			found = append(found, wanted{r, false})
-		case stanceOurs:
-			found = append(found, wanted{r, true})
-		case stanceUnclean:
+		stance := judge(r, s.self, silent)
+		switch {
+		case stance == stanceWait:
+			delete(s.free, p)
+			again = min(again, silent)
+			continue
+		case stance == stanceOurs:
+		case !s.entitled(r, homes, now):
+			continue
+		case stance == stanceUnclean:
 			if _, asked := dead[r.Session]; !asked {
 				dead[r.Session] = s.confirmDead(ctx, r.Node, r.Session)
 			}
-			if dead[r.Session] {
-				found = append(found, wanted{r, true})
+			if !dead[r.Session] {
+				continue
 			}
-		case stanceWait:
-			again = min(again, silent)
 		}
+		found = append(found, wanted{r, stance != stanceClaim})
 	}
-	return found, again
+	return found, again, true
 }
+
+// entitled reports whether a partition that nobody has is for this node to claim: it belongs here, was released to this
+// node, or the node that it belongs to has not claimed it for a TTL.
+func (s *session) entitled(r Record, homes placement, now time.Duration) bool {
+	since, noticed := s.free[r.Partition]
+	if !noticed {
+		s.free[r.Partition], since = now, now
+	}
+	return homes.home(r.Partition, r.Types) == s.self.node || r.Released && r.Successor == s.self.node && !s.wantsOut() || now-since >= s.cfg.TTL
+}
+
+// kept is for how many TTLs a partition stays with a node to which it does not belong, after the one to which it does
+// did not claim it for a TTL.
+const kept = 10
 
 // claim claims records. What it did not get is looked at again when its record is known.
 func (s *session) claim(ctx context.Context, found []wanted) error {
@@ -154,7 +180,9 @@ func (s *session) host(ctx context.Context) error {
 
 // standBy says, once, that others own everything.
 func (s *session) standBy(ctx context.Context) {
-	if len(s.held) > 0 || ctx.Err() != nil {
+	homes, _, _ := s.places()
+	ours := func(r Record) bool { return homes.home(r.Partition, r.Types) == s.self.node }
+	if len(s.held) > 0 || ctx.Err() != nil || slices.ContainsFunc(slices.Collect(maps.Values(s.view.snapshot())), ours) {
 		s.idle = false
 		return
 	}

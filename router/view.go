@@ -2,21 +2,27 @@ package router
 
 import (
 	"maps"
+	"slices"
 	"sync"
 	"time"
 )
 
-// view is what a node knows about records and sessions. It is safe for concurrent use: the watches fill it.
+// view is what a node knows about records, leases and sessions. It is safe for concurrent use: the watches fill it.
 type view struct {
-	changed chan struct{} // gets a value after a record changed
+	ttl     time.Duration // of leases that do not say their own
+	changed chan struct{} // gets a value after a record changed, or who lives
 
 	mu      sync.Mutex
 	records map[int]Record
+	leases  map[string]Lease // by node
+	whole   bool             // all leases that there were have been seen
 	sight   sightings
 }
 
 func newView(ttl time.Duration) *view {
-	return &view{changed: make(chan struct{}, 1), records: map[int]Record{}, sight: newSightings(ttl)}
+	return &view{
+		ttl: ttl, changed: make(chan struct{}, 1), records: map[int]Record{}, leases: map[string]Lease{}, sight: newSightings(),
+	}
 }
 
 // learn notes a record as read, watched or written by this node; the newest revision counts.
@@ -28,27 +34,93 @@ func (v *view) learn(r Record) {
 		v.records[r.Partition] = r
 	}
 	v.mu.Unlock()
-	if !news {
-		return
+	if news {
+		v.tell()
 	}
+}
+
+func (v *view) tell() {
 	select {
 	case v.changed <- struct{}{}:
 	default:
 	}
 }
 
-// see notes a lease as read or watched.
+// see notes a lease as read or watched; one without session says that the node has none. The newest revision counts.
 func (v *view) see(l Lease, now time.Duration) {
 	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.sight.see(l.Session, l.Revision, now)
+	was, ok := v.leases[l.Node]
+	switch {
+	case ok && l.Revision < was.Revision:
+		v.mu.Unlock()
+		return
+	case l.Session == "":
+		delete(v.leases, l.Node)
+	default:
+		v.leases[l.Node] = l
+		v.sight.see(l.Session, l.Revision, now)
+	}
+	v.mu.Unlock()
+	if was.Session != l.Session || was.Draining != l.Draining || !slices.Equal(was.Types, l.Types) {
+		v.tell()
+	}
 }
 
-// silent is [sightings.silent].
-func (v *view) silent(session string, now time.Duration) time.Duration {
+// vanished notes that a node which had the lease l has none.
+func (v *view) vanished(l Lease) {
+	v.mu.Lock()
+	gone := v.leases[l.Node].Revision == l.Revision
+	if gone {
+		delete(v.leases, l.Node)
+	}
+	v.mu.Unlock()
+	if gone {
+		v.tell()
+	}
+}
+
+// blank forgets all leases, because they will be told anew.
+func (v *view) blank() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.sight.silent(session, now)
+	v.leases, v.whole = map[string]Lease{}, false
+}
+
+// complete notes that all leases there were have been told.
+func (v *view) complete() {
+	v.mu.Lock()
+	v.whole = true
+	v.mu.Unlock()
+	v.tell()
+}
+
+// known returns the leases, and whether these are all.
+func (v *view) known() ([]Lease, bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.Collect(maps.Values(v.leases)), v.whole
+}
+
+// living returns the nodes whose leases were renewed lately, and how long until the first of them is taken for dead.
+// whole is false while not all are known.
+func (v *view) living(now time.Duration) (members []member, next time.Duration, whole bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	next = v.ttl
+	for _, l := range v.leases {
+		if left := v.sight.silent(l.Session, l.TTL.or(v.ttl), now); left > 0 {
+			members = append(members, member{node: l.Node, types: l.Types, draining: l.Draining})
+			next = min(next, left)
+		}
+	}
+	return members, next, v.whole
+}
+
+// silent returns for how much longer a session must stay unseen to be taken for dead, as [sightings.silent].
+func (v *view) silent(session string, ttl Millis, now time.Duration) time.Duration {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.sight.silent(session, ttl.or(v.ttl), now)
 }
 
 // bury is [sightings.bury].
@@ -72,13 +144,40 @@ func (v *view) snapshot() map[int]Record {
 	return maps.Clone(v.records)
 }
 
-// prune forgets dead sessions that no record names.
-func (v *view) prune(now time.Duration) {
+// hosted reports whether a living node hosts the type, or may: not all are known.
+func (v *view) hosted(typ string, now time.Duration) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, l := range v.leases {
+		if slices.Contains(l.Types, typ) && v.sight.silent(l.Session, l.TTL.or(v.ttl), now) > 0 {
+			return true
+		}
+	}
+	return !v.whole
+}
+
+// needed reports whether a partition has objects of the type.
+func (v *view) needed(typ string) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, r := range v.records {
+		if slices.Contains(r.Types, typ) {
+			return true
+		}
+	}
+	return false
+}
+
+// prune forgets sessions that no record and no lease names.
+func (v *view) prune() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	named := map[string]bool{}
 	for _, r := range v.records {
 		named[r.Session] = true
 	}
-	v.sight.prune(named, now)
+	for _, l := range v.leases {
+		named[l.Session] = true
+	}
+	v.sight.prune(named)
 }

@@ -1,0 +1,207 @@
+package jetstream_test
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/perdure/perdure/actor"
+	"github.com/perdure/perdure/internal/natstest"
+	"github.com/perdure/perdure/router"
+)
+
+// Nodes that start at the same moment find a placement in which each partition has one owner, and rest.
+func TestOwner_StartTogether(t *testing.T) {
+	natstest.InBubble(t, func(t *testing.T) {
+		s := bucketServer(t)
+		var all []*node
+		for _, name := range []string{"a", "b", "c", "d"} {
+			all = append(all, newNode(t, s, name).run(t))
+		}
+		for _, n := range all {
+			<-n.Ready()
+		}
+		time.Sleep(ttl)
+		owners := map[int]string{}
+		for _, n := range all {
+			for p := range n.Status().Partitions {
+				if other := owners[p]; other != "" {
+					t.Errorf("partition %d is with %s and with %s", p, other, n.cfg.Node)
+				}
+				owners[p] = n.cfg.Node
+			}
+		}
+		if len(owners) != testPartitions {
+			t.Errorf("owners: %v", owners)
+		}
+		before := map[int]uint64{}
+		for p := range testPartitions {
+			before[p] = all[0].record(t, p).Epoch
+		}
+		time.Sleep(10 * time.Minute)
+		for p := range testPartitions {
+			if got := all[0].record(t, p).Epoch; got != before[p] {
+				t.Errorf("partition %d: epoch %d became %d in quiet times", p, before[p], got)
+			}
+		}
+	})
+}
+
+func TestOwner_Drain(t *testing.T) {
+	natstest.InBubble(t, func(t *testing.T) {
+		s := bucketServer(t)
+		a := newNode(t, s, "a").runReady(t)
+		if err := a.Drain(true); !errors.Is(err, router.ErrAlone) {
+			t.Fatalf("the only node: got %v, want ErrAlone", err)
+		}
+		b := newNode(t, s, "b").runReady(t)
+		time.Sleep(time.Second)
+		kept := slices.Sorted(maps.Keys(a.Status().Partitions))
+		if err := a.Drain(true); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if st := a.Status(); len(st.Partitions) > 0 || !st.Draining || b.host.count() != testPartitions {
+			t.Errorf("a second after: got status %+v, and the other has %d", st, b.host.count())
+		}
+		if l, err := b.cfg.Leases.Get(t.Context(), "a"); err != nil || !l.Draining {
+			t.Errorf("got lease %+v, %v", l, err)
+		}
+		if err := b.Drain(true); !errors.Is(err, router.ErrAlone) {
+			t.Errorf("the last one that does not drain: got %v, want ErrAlone", err)
+		}
+		b.leave(t)
+		time.Sleep(time.Second)
+		if got := a.host.count(); got != testPartitions {
+			t.Errorf("while all drain it has %d partitions, want all: nobody else is there", got)
+		}
+		b = newNode(t, s, "b").runReady(t)
+		time.Sleep(time.Second)
+		if got := b.host.count(); got != testPartitions {
+			t.Errorf("the other is back and has %d partitions, want all", got)
+		}
+		if err := a.Drain(false); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if got := slices.Sorted(maps.Keys(a.Status().Partitions)); !slices.Equal(got, kept) {
+			t.Errorf("got %v, want those back that it had, %v", got, kept)
+		}
+	})
+}
+
+// What has a turn that does not end is not handed over, is served again, and moves later.
+func TestOwner_MoveInDoubt(t *testing.T) {
+	natstest.InBubble(t, func(t *testing.T) {
+		s := bucketServer(t)
+		a := newNode(t, s, "a").runReady(t)
+		a.host.doubt = []int{1}
+		b := newNode(t, s, "b").runReady(t)
+		time.Sleep(time.Second)
+		if _, moved := b.host.claims()[1]; moved || b.host.count() != belongToB-1 {
+			t.Fatalf("the other has %v", b.host.claims())
+		}
+		if c := a.host.claims()[1]; !c.Unclean || c.Epoch != 1 {
+			t.Errorf("got claim %+v, want the same hosted again, unclean", c)
+		}
+		a.host.mu.Lock()
+		a.host.doubt = nil
+		a.host.mu.Unlock()
+		time.Sleep(2 * ttl)
+		if c := b.host.claims()[1]; c.Epoch != 2 || c.Unclean {
+			t.Errorf("got claim %+v, want it handed over once it could", c)
+		}
+	})
+}
+
+// A node that lives and takes nothing does not keep its partitions from being served.
+func TestOwner_HomeDoesNotClaim(t *testing.T) {
+	natstest.InBubble(t, func(t *testing.T) {
+		s := bucketServer(t)
+		leases := dialBuckets(t, s).leases(t)
+		idle := router.Lease{Node: "b", Session: "idle", Types: []string{"counter"}}
+		var err error
+		if idle.Revision, err = leases.Create(t.Context(), idle); err != nil {
+			t.Fatal(err)
+		}
+		a := newNode(t, s, "a").runReady(t)
+		renew := func(d time.Duration) {
+			t.Helper()
+			for until := time.Now().Add(d); time.Now().Before(until); time.Sleep(ttl / 5) {
+				if idle.Revision, err = leases.Renew(t.Context(), idle); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		renew(ttl / 2)
+		if got := a.host.count(); got != testPartitions-belongToB {
+			t.Fatalf("at first it has %d partitions, want its own", got)
+		}
+		renew(ttl)
+		if got := a.host.count(); got != testPartitions {
+			t.Errorf("after a TTL it has %d partitions, want all", got)
+		}
+		renew(5 * ttl)
+		if got := a.host.count(); got != testPartitions {
+			t.Errorf("it gave partitions to a node that takes none, and has %d", got)
+		}
+	})
+}
+
+// Each lease says its own TTL: who waits for less takes nothing early.
+func TestOwner_DifferentTTLs(t *testing.T) {
+	natstest.InBubble(t, func(t *testing.T) {
+		s := bucketServerFor(t, 6*ttl)
+		a := newNode(t, s, "a", func(c *router.Config) { c.TTL = 6 * ttl }).runReady(t)
+		b := newNode(t, s, "b").runReady(t)
+		time.Sleep(time.Minute)
+		a.wire.Cut()
+		time.Sleep(6*ttl*7/10 + 10*time.Millisecond)
+		if a.Trusted() {
+			t.Error("trusted 0.7 TTL after the cut")
+		}
+		time.Sleep(2 * time.Second) // the last renewal may be a fifth of a TTL older than the cut
+		if got := b.host.count(); got != belongToB {
+			t.Errorf("has %d partitions before the other's TTL is over", got)
+		}
+		time.Sleep(2 * ttl)
+		if got := b.host.count(); got != testPartitions {
+			t.Errorf("has %d partitions after it, want all", got)
+		}
+	})
+}
+
+// A partition with objects of a type that only some nodes host goes to one of those.
+func TestOwner_Types(t *testing.T) {
+	natstest.InBubble(t, func(t *testing.T) {
+		s := bucketServer(t)
+		a := newNode(t, s, "a").runReady(t)
+		if !a.Hosted("counter") || a.Hosted("session") || a.Known("session") {
+			t.Error("wrong about the types that are hosted")
+		}
+		b := newNode(t, s, "b", func(c *router.Config) { c.Types = []string{"counter", "session"} }).runReady(t)
+		time.Sleep(time.Second)
+		if !a.Hosted("session") {
+			t.Error("does not know what the other hosts")
+		}
+		a.host.finish(3, func(c *actor.Checkpoint) { c.Types = []string{"counter", "session"} })
+		time.Sleep(2 * time.Second)
+		if c, moved := b.host.claims()[3]; !moved || !slices.Equal(c.Checkpoint.Types, []string{"counter", "session"}) {
+			t.Errorf("the partition was not handed over: %+v", c)
+		}
+		if got := a.host.count(); got != testPartitions-belongToB-1 {
+			t.Errorf("it has %d partitions, want all its own but one", got)
+		}
+		b.leave(t)
+		synctest.Wait()
+		if got := a.host.count(); got != testPartitions {
+			t.Errorf("alone it has %d partitions, want all", got)
+		}
+		if a.Hosted("session") || !a.Known("session") {
+			t.Error("the type is not hosted now, and known")
+		}
+	})
+}
