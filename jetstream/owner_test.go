@@ -85,7 +85,7 @@ func TestOwner_TakeoverAfterTTL(t *testing.T) {
 		b := newNode(t, s, "b").runReady(t)
 		time.Sleep(time.Minute)
 		a.host.finish(3, func(c *actor.Checkpoint) { c.Floor = 5 })
-		time.Sleep(2 * time.Second)
+		time.Sleep(2500 * time.Millisecond) // half a second after a renewal
 		stale := a.record(t, 3)
 		session := a.Status().Session
 

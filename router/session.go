@@ -212,8 +212,12 @@ func (s *session) publish(held map[int]*holding) {
 	s.setStatus(s.self.session, epochs)
 }
 
-func (s *session) hold(r Record, unclean bool) {
+func (s *session) hold(r Record, unclean, released bool) {
 	h := &holding{record: r, written: s.now().Mono, unclean: unclean}
+	if released {
+		// Whoever released it knew more: that it leaves, perhaps. Else it would go to and fro until we know, too.
+		h.stays = h.written + s.interval()
+	}
 	if since, waited := s.free[r.Partition]; waited && h.written-since >= s.cfg.TTL {
 		h.stays = h.written + kept*s.cfg.TTL // its own node did not take it
 	}

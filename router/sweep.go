@@ -58,8 +58,7 @@ func (s *session) sweep(ctx context.Context) {
 		}
 	}
 	_ = s.read(ctx, others) // said in the log; the next sweep tries again
-	leases, _ := s.view.known()
-	for _, known := range leases {
+	for _, known := range s.view.known() {
 		if known.Node == s.self.node {
 			continue
 		}

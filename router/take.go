@@ -92,7 +92,7 @@ func (s *session) entitled(r Record, homes placement, now time.Duration) bool {
 	if !noticed {
 		s.free[r.Partition], since = now, now
 	}
-	return homes.home(r.Partition, r.Types) == s.self.node || r.Released && r.Successor == s.self.node && !s.wantsOut() || now-since >= s.cfg.TTL
+	return homes.home(r.Partition, r.Types) == s.self.node || r.Released && r.Successor == s.self.node || now-since >= s.cfg.TTL
 }
 
 // kept is for how many TTLs a partition stays with a node to which it does not belong, after the one to which it does
@@ -116,7 +116,9 @@ func (s *session) claim(ctx context.Context, found []wanted) error {
 	}
 	since := time.Now().UTC()
 	errs := make([]error, len(found))
+	released := make([]bool, len(found))
 	inParallel(len(found), func(i int) {
+		released[i] = found[i].record.Released
 		if found[i].record.Session != s.self.session { // else claimed already
 			found[i].record, errs[i] = s.put(ctx, found[i].record.claimed(s.self, since, inbox.Incarnation))
 		}
@@ -127,7 +129,7 @@ func (s *session) claim(ctx context.Context, found []wanted) error {
 			again = append(again, found[i].record.Partition)
 			continue
 		}
-		s.hold(found[i].record, found[i].unclean)
+		s.hold(found[i].record, found[i].unclean, released[i])
 	}
 	s.publish(s.held)
 	if len(again) == 0 {

@@ -14,7 +14,7 @@ type view struct {
 
 	mu      sync.Mutex
 	records map[int]Record
-	leases  map[string]Lease // by node
+	leases  map[string]Lease // by node; without session: gone, at that revision
 	whole   bool             // all leases that there were have been seen
 	sight   sightings
 }
@@ -49,15 +49,13 @@ func (v *view) tell() {
 // see notes a lease as read or watched; one without session says that the node has none. The newest revision counts.
 func (v *view) see(l Lease, now time.Duration) {
 	v.mu.Lock()
-	was, ok := v.leases[l.Node]
-	switch {
-	case ok && l.Revision < was.Revision:
+	was := v.leases[l.Node]
+	if l.Revision < was.Revision || l.Revision == was.Revision && was.Session == "" {
 		v.mu.Unlock()
 		return
-	case l.Session == "":
-		delete(v.leases, l.Node)
-	default:
-		v.leases[l.Node] = l
+	}
+	v.leases[l.Node] = l
+	if l.Session != "" {
 		v.sight.see(l.Session, l.Revision, now)
 	}
 	v.mu.Unlock()
@@ -69,9 +67,10 @@ func (v *view) see(l Lease, now time.Duration) {
 // vanished notes that a node which had the lease l has none.
 func (v *view) vanished(l Lease) {
 	v.mu.Lock()
-	gone := v.leases[l.Node].Revision == l.Revision
+	was := v.leases[l.Node]
+	gone := was.Session == l.Session && was.Revision == l.Revision
 	if gone {
-		delete(v.leases, l.Node)
+		v.leases[l.Node] = Lease{Node: l.Node, Revision: l.Revision}
 	}
 	v.mu.Unlock()
 	if gone {
@@ -94,11 +93,11 @@ func (v *view) complete() {
 	v.tell()
 }
 
-// known returns the leases, and whether these are all.
-func (v *view) known() ([]Lease, bool) {
+// known returns the leases.
+func (v *view) known() []Lease {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return slices.Collect(maps.Values(v.leases)), v.whole
+	return slices.DeleteFunc(slices.Collect(maps.Values(v.leases)), func(l Lease) bool { return l.Session == "" })
 }
 
 // living returns the nodes whose leases were renewed lately, and how long until the first of them is taken for dead.
@@ -108,6 +107,9 @@ func (v *view) living(now time.Duration) (members []member, next time.Duration, 
 	defer v.mu.Unlock()
 	next = v.ttl
 	for _, l := range v.leases {
+		if l.Session == "" {
+			continue
+		}
 		if left := v.sight.silent(l.Session, l.TTL.or(v.ttl), now); left > 0 {
 			members = append(members, member{node: l.Node, types: l.Types, draining: l.Draining})
 			next = min(next, left)
@@ -149,7 +151,7 @@ func (v *view) hosted(typ string, now time.Duration) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, l := range v.leases {
-		if slices.Contains(l.Types, typ) && v.sight.silent(l.Session, l.TTL.or(v.ttl), now) > 0 {
+		if l.Session != "" && slices.Contains(l.Types, typ) && v.sight.silent(l.Session, l.TTL.or(v.ttl), now) > 0 {
 			return true
 		}
 	}
