@@ -59,7 +59,7 @@ func (c *Client) Call(ctx context.Context, addr actor.Address, hook string, payl
 	}
 	h.After = max(h.After, c.acked.last(addr))
 	subject := c.names.Call(addr, hook)
-	m, err := c.do(ctx, &ask{
+	o, err := c.outcome(ctx, &ask{
 		until: deadline(ctx, h.Timeout),
 		message: func(left time.Duration) *nats.Msg {
 			h := h
@@ -67,7 +67,20 @@ func (c *Client) Call(ctx context.Context, addr actor.Address, hook string, payl
 			return &nats.Msg{Subject: subject, Header: FormatCallHeader(h), Data: payload}
 		},
 		tryAgain: unavailable,
-	})
+	}, subject)
+	if err != nil {
+		return nil, err
+	}
+	if o.Err != nil {
+		return nil, o.Err
+	}
+	c.acked.forget(addr, h.After)
+	return o, nil
+}
+
+// outcome is what a settles with, be it a failure; the error says that there is none. subject is for people.
+func (c *Client) outcome(ctx context.Context, a *ask, subject string) (*actor.Outcome, error) {
+	m, err := c.do(ctx, a)
 	if err != nil {
 		return nil, err
 	}
@@ -75,10 +88,6 @@ func (c *Client) Call(ctx context.Context, addr actor.Address, hook string, payl
 	if err != nil {
 		return nil, actor.Errorf(actor.CodeTimeout, "somebody who is no node answers on %s, so the outcome is unknown: %v: %.100q", subject, err, m.Data)
 	}
-	if o.Err != nil {
-		return nil, o.Err
-	}
-	c.acked.forget(addr, h.After)
 	return o, nil
 }
 

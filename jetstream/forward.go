@@ -1,74 +1,128 @@
 package jetstream
 
 import (
-	"context"
 	"errors"
-	"maps"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 
 	"github.com/perdure/perdure/actor"
+	"github.com/perdure/perdure/router"
 )
 
-// ownCall is the verb of calls to the owner of a partition.
-const ownCall = "call"
+// Verbs of what the owner of a partition is asked: own.<p>.<verb>.<type>.<key>.<hook>.
+const (
+	ownCall   = "call"   // a call: clients may ask so, too
+	ownResume = "resume" // a call that came by the token in the header; nodes only
+	ownSend   = "send"   // a send that came by the token in the header, without the inbox; nodes only
+)
 
-// forward gives a call to the owner of its partition, which is whoever subscribes for it, and repeats it with one
-// call id while nobody answers, until the call's time is up. The owner's answer goes to the caller as it is.
-func (f *Front) forward(ctx context.Context, in *incoming) *actor.Error {
-	if e := f.begin(); e != nil {
-		return e
+// Forward gives a call to the owner of its object's partition, unless this node is the owner: then it returns false.
+// It does not block. req.Reply gets the owner's outcome, or 503 when nobody took the call, 504 when somebody may have.
+func (f *Front) Forward(req *actor.Request) bool {
+	if f.Owns(router.Partition(req.Address, f.cfg.Partitions)) {
+		return false
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.closed {
-		f.calls.Add(-1)
-		return actor.Errorf(actor.CodeUnavailable, "this node stops")
-	}
-	f.forwards.Go(func() { f.askOwner(ctx, in) })
-	return nil
+	f.toOwner(req)
+	return true
 }
 
-func (f *Front) askOwner(ctx context.Context, in *incoming) {
-	m, err := f.owners.do(ctx, f.toOwner(in))
-	if err == nil {
-		f.finish(in.req.Received, nil)
-		f.publishReply(in.msg.Reply, m.Header, m.Data)
+// toOwner gives a call to the owner of its object's partition, which is whoever subscribes for it.
+func (f *Front) toOwner(req *actor.Request) {
+	verb, p := ownCall, router.Partition(req.Address, f.cfg.Partitions)
+	if req.Token != "" {
+		verb = ownResume
+	}
+	f.forward(req, f.cfg.Names.Own(p, verb, req.Address.Type, actor.EncodeKey(req.Address.Key), req.Hook))
+}
+
+// forward gives a call to who subscribes to subject, and repeats it with one call id while nobody takes it, until the
+// call's time is up.
+func (f *Front) forward(req *actor.Request, subject string) {
+	if !time.Now().Before(until(req)) {
+		f.fail(req, actor.Errorf(actor.CodeUnavailable, "no node took the call in time"))
 		return
 	}
-	var e *actor.Error
-	if !errors.As(err, &e) {
-		e = actor.Errorf(actor.CodeUnavailable, "%v", err)
+	if e := f.begin(); e != nil {
+		f.fail(req, e)
+		return
 	}
-	if ctx.Err() != nil && in.req.Header.CallID != "" {
-		e = actor.Errorf(actor.CodeUnavailable, "this node stops") // repeating is safe: by its call id
+	f.mu.Lock()
+	closed := f.closed
+	if !closed {
+		f.forwards.Go(func() { f.ask(req, subject) })
 	}
-	f.finish(in.req.Received, e)
-	f.reply(in.req, &actor.Outcome{Run: run(in.req), Node: f.cfg.Node, Err: e})
+	f.mu.Unlock()
+	if closed {
+		f.calls.Add(-1)
+		f.fail(req, actor.Errorf(actor.CodeUnavailable, "this node stops"))
+	}
 }
 
-// toOwner is the call as the owner gets it: with a call id, so that it can be repeated, and with the time that is left.
-func (f *Front) toOwner(in *incoming) *ask {
-	h := nats.Header{}
-	maps.Copy(h, in.msg.Header)
-	delete(h, HeaderToken) // it is a node's to say
-	if in.req.Header.CallID == "" {
-		h[HeaderCallID] = []string{uuid.NewString()}
+// ask blocks until the call has its outcome.
+func (f *Front) ask(req *actor.Request, subject string) {
+	o, err := f.owners.outcome(f.ctx, repeated(req, subject), subject)
+	if err == nil {
+		f.finish(req.Received, nil) // who answered has counted a failure
+		f.reply(req, o)
+		return
 	}
-	timeout := in.req.Header.Timeout
-	if timeout == 0 {
-		timeout = actor.DefaultTimeout
+	e := asError(err)
+	if f.ctx.Err() != nil {
+		e = actor.Errorf(actor.CodeUnavailable, "this node stops") // repeating is safe: by the call id
 	}
-	subject := f.cfg.Names.Own(in.partition, ownCall, in.target.Type, in.target.Key, in.target.Hook)
+	f.finish(req.Received, e)
+	f.fail(req, e)
+}
+
+// repeated is the call as the owner gets it: with a call id, so that it can be repeated, and with the time that is left.
+func repeated(req *actor.Request, subject string) *ask {
+	h := req.Header
+	h.Token = req.Token
+	if h.CallID == "" {
+		h.CallID = uuid.NewString()
+	}
 	return &ask{
-		until: in.req.Received.Add(timeout),
+		until: until(req),
 		message: func(left time.Duration) *nats.Msg {
-			h := maps.Clone(h)
-			h[HeaderTimeout] = []string{max(left, time.Millisecond).String()}
-			return &nats.Msg{Subject: subject, Header: h, Data: in.msg.Data}
+			h := h
+			h.Timeout = max(left, time.Millisecond)
+			return &nats.Msg{Subject: subject, Header: FormatCallHeader(h), Data: req.Payload}
 		},
 		tryAgain: unavailable,
+	}
+}
+
+// until is when a call's time is up.
+func until(req *actor.Request) time.Time {
+	if req.Header.Timeout > 0 {
+		return req.Received.Add(req.Header.Timeout)
+	}
+	return req.Received.Add(actor.DefaultTimeout)
+}
+
+// asError is err as callers see it.
+func asError(err error) *actor.Error {
+	if e, ok := errors.AsType[*actor.Error](err); ok {
+		return e
+	}
+	return actor.Errorf(actor.CodeUnavailable, "%v", err)
+}
+
+// orElsewhere makes a call that the host is about to take go on to the next owner when the host cannot take it because
+// the partition leaves this node: which node a caller happens to reach makes no difference to it.
+func (f *Front) orElsewhere(req *actor.Request) {
+	if req.Reply == nil {
+		return
+	}
+	if req.Header.CallID == "" { // it may have been received before the partition was lost
+		req.Header.CallID = uuid.NewString()
+	}
+	next := *req
+	req.Reply = func(o *actor.Outcome) {
+		if o.Err == nil || !o.Err.Retryable() || !f.Forward(&next) {
+			next.Reply(o)
+		}
 	}
 }

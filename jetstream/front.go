@@ -48,6 +48,8 @@ const (
 	pendingBytes    = 256 << 20
 	lookForDrops    = 5 * time.Second
 	flushTimeout    = 10 * time.Second
+	// finishing is how long Run goes on after its context ended, for calls that have arrived or are forwarded.
+	finishing = 2 * time.Second
 	// linger is how long a partition's subject stays subscribed after Disown. Who asks meanwhile is told at once to
 	// ask again; without it, what is on its way when the subscription ends would be waited for in vain.
 	linger = 250 * time.Millisecond
@@ -57,7 +59,7 @@ const (
 // and publishes the outcomes.
 //
 // Subscriptions run on goroutines of nats.go, which never wait here. Each forwarded call has a goroutine, which
-// ends with the call or with Run; Run waits for all of them.
+// ends with the call, at the latest a little after Run's context; Run waits for all of them.
 type Front struct {
 	cfg     FrontConfig
 	log     *slog.Logger
@@ -66,6 +68,8 @@ type Front struct {
 	calls   atomic.Int64 // without outcome
 	ready   chan struct{}
 
+	ctx      context.Context //nolint:containedctx // ends the forwards, which belong to the front and not to a caller
+	cancel   context.CancelFunc
 	forwards sync.WaitGroup
 
 	mu     sync.Mutex
@@ -85,10 +89,12 @@ func NewFront(cfg FrontConfig) *Front {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Front{
+	f := &Front{
 		cfg: cfg, log: cfg.Logger, owners: NewClient(cfg.Conn, ClientConfig{Names: cfg.Names}), service: newService(cfg),
 		ready: make(chan struct{}), owned: map[int]*tenure{},
 	}
+	f.ctx, f.cancel = context.WithCancel(context.Background()) //nolint:forbidigo // ended by Run
+	return f
 }
 
 // tenure is a partition for which this node answers, or has until just now.
@@ -100,11 +106,11 @@ type tenure struct {
 // Ready is closed when calls are taken.
 func (f *Front) Ready() <-chan struct{} { return f.ready }
 
-// Run takes calls until ctx ends. Then it answers what it forwarded and gives up its partitions' subjects.
-// It returns an error only when it cannot subscribe.
+// Run takes calls until ctx ends. Then it gives up its subjects, and answers what has arrived and what it forwarded:
+// within two seconds with the outcome, then with 503. It returns an error only when it cannot subscribe.
 func (f *Front) Run(ctx context.Context) error {
 	defer f.stop()
-	if err := f.subscribe(f.cfg.Names.CallAll(), frontQueue, func(m *nats.Msg) { f.public(ctx, m) }); err != nil {
+	if err := f.subscribe(f.cfg.Names.CallAll(), frontQueue, f.public); err != nil {
 		return err
 	}
 	for _, verb := range f.service.verbs() {
@@ -192,46 +198,61 @@ func (f *Front) endTenures() {
 			continue
 		}
 		delete(f.owned, p)
-		f.end(t.sub)
+		if err := t.sub.Drain(); err != nil { // who asked before it ended is answered
+			f.complain(t.sub, err)
+		}
 	}
 }
 
-// endAfterPending ends a subscription once what has arrived is handled. Unlike Drain it waits for nothing and
-// needs no answer of the server.
-func endAfterPending(sub *nats.Subscription) error {
-	delivered, err := sub.Delivered()
-	if err != nil {
-		return err
-	}
-	pending, _, err := sub.Pending()
-	if err != nil {
-		return err
-	}
-	return sub.AutoUnsubscribe(int(delivered) + pending)
-}
-
-// stop ends the subscriptions and waits for the forwards, whose ctx has ended.
+// stop ends the subscriptions, then the forwards, and waits for them.
 func (f *Front) stop() {
+	enough := time.AfterFunc(finishing, f.cancel)
+	defer enough.Stop()
 	f.mu.Lock()
-	f.closed = true
 	subs := f.subs
 	for _, t := range f.owned {
 		subs = append(subs, t.sub)
 	}
 	f.subs, f.owned = nil, map[int]*tenure{}
 	f.mu.Unlock()
-	for _, sub := range subs {
-		f.end(sub)
-	}
+	f.drain(subs)
+	f.mu.Lock()
+	f.closed = true
+	f.mu.Unlock()
 	f.forwards.Wait()
+	f.cancel()
 	if err := f.owners.Close(); err != nil {
 		f.log.Warn("front could not end a subscription", "error", err)
 	}
 }
 
-// end ends a subscription; on a connection that is gone there is none.
-func (f *Front) end(sub *nats.Subscription) {
-	if err := endAfterPending(sub); err != nil && !f.cfg.Conn.IsClosed() {
+// drain ends subscriptions and returns when what had arrived by then is taken, or when the front's time is up.
+func (f *Front) drain(subs []*nats.Subscription) {
+	if !f.cfg.Conn.IsConnected() { // nothing arrives, and nobody tells when that was all
+		return
+	}
+	ended := make(chan struct{}, len(subs))
+	waiting := 0
+	for _, sub := range subs {
+		sub.SetClosedHandler(func(string) { ended <- struct{}{} })
+		if err := sub.Drain(); err != nil {
+			f.complain(sub, err)
+			continue
+		}
+		waiting++
+	}
+	for ; waiting > 0; waiting-- {
+		select {
+		case <-ended:
+		case <-f.ctx.Done():
+			return
+		}
+	}
+}
+
+// complain says that a subscription could not be ended; on a connection that is gone there is none.
+func (f *Front) complain(sub *nats.Subscription, err error) {
+	if !f.cfg.Conn.IsClosed() {
 		f.log.Warn("front could not end a subscription", "subject", sub.Subject, "error", err)
 	}
 }

@@ -1,7 +1,6 @@
 package jetstream
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -15,56 +14,69 @@ import (
 
 // incoming is a call on its way through the front.
 type incoming struct {
-	msg       *nats.Msg
 	target    Target
 	partition int
 	req       *actor.Request
 }
 
 // public takes a message on a public call subject.
-func (f *Front) public(ctx context.Context, m *nats.Msg) {
+func (f *Front) public(m *nats.Msg) {
 	target, err := f.cfg.Names.ParseCall(m.Subject)
 	in, e := f.read(m, target, err)
 	if e == nil {
-		e = f.route(ctx, in)
+		e = f.route(in)
 	}
 	if e != nil {
-		f.reply(in.req, &actor.Outcome{Run: run(in.req), Node: f.cfg.Node, Err: e})
+		f.fail(in.req, e)
 	}
 }
 
-// forOwner takes a message that was forwarded to this node as owner of a partition.
+// forOwner takes a message to the owner of a partition.
 func (f *Front) forOwner(m *nats.Msg) {
 	p, verb, tokens, err := f.cfg.Names.ParseOwn(m.Subject)
 	var target Target
 	switch {
 	case err != nil:
-	case verb != ownCall || len(tokens) != 3:
-		err = fmt.Errorf("subject %q: owners take %s.<type>.<key>.<hook>", m.Subject, ownCall)
+	case len(tokens) != 3:
+		err = fmt.Errorf("subject %q: owners take <verb>.<type>.<key>.<hook>", m.Subject)
 	default:
 		target = Target{Type: tokens[0], Key: tokens[1], Hook: tokens[2]}
 	}
 	in, e := f.read(m, target, err)
-	in.req.Header.Token = m.Header.Get(HeaderToken) // only nodes ask owners
-	switch {
-	case e != nil:
-	case target.IsType():
-		e = actor.Errorf(actor.CodeInvalid, "a type has no owner")
-	case in.partition != p:
-		e = actor.Errorf(actor.CodeInvalid, "%s is in partition %d, not %d", in.req.Address, in.partition, p)
-	case !f.Owns(p):
-		e = actor.Errorf(actor.CodeUnavailable, "this node does not own partition %d any more", p)
-	default:
-		e = f.execute(in.req)
+	if e == nil {
+		e = f.toHost(in, p, verb, m.Header.Get(HeaderToken))
 	}
 	if e != nil {
-		f.reply(in.req, &actor.Outcome{Run: run(in.req), Node: f.cfg.Node, Err: e})
+		f.fail(in.req, e)
 	}
+}
+
+// toHost gives the host what the owner of partition p is asked. Clients may use the verb for calls, so a token counts
+// with the others only.
+func (f *Front) toHost(in *incoming, p int, verb, token string) *actor.Error {
+	switch {
+	case in.target.IsType():
+		return actor.Errorf(actor.CodeInvalid, "a type has no owner")
+	case in.partition != p: // of a client that knows another number of partitions
+		return actor.Errorf(actor.CodeUnavailable, "%s is in partition %d, not %d", in.req.Address, in.partition, p)
+	case !f.Owns(p):
+		return actor.Errorf(actor.CodeUnavailable, "this node does not own partition %d any more", p)
+	}
+	switch verb {
+	case ownCall:
+	case ownResume:
+		in.req.Token = token
+	case ownSend:
+		in.req.Header.Token = token
+	default:
+		return actor.Errorf(actor.CodeInvalid, "owners take no %q", verb)
+	}
+	return f.execute(in.req)
 }
 
 // read makes the request that m is. The error is the caller's mistake; the request then serves to answer it.
 func (f *Front) read(m *nats.Msg, target Target, problem error) (*incoming, *actor.Error) {
-	in := &incoming{msg: m, target: target, req: &actor.Request{Hook: target.Hook, Payload: m.Data, Received: time.Now()}}
+	in := &incoming{target: target, req: &actor.Request{Hook: target.Hook, Payload: m.Data, Received: time.Now()}}
 	in.req.Reply = f.replier(m)
 	if limit := f.cfg.Conn.MaxPayload() - payloadMargin; int64(len(m.Data)) > limit {
 		return in, tooLarge(len(m.Data), limit)
@@ -91,7 +103,7 @@ func (f *Front) read(m *nats.Msg, target Target, problem error) (*incoming, *act
 }
 
 // route gives a public call to who answers it.
-func (f *Front) route(ctx context.Context, in *incoming) *actor.Error {
+func (f *Front) route(in *incoming) *actor.Error {
 	addr, hook := in.req.Address, in.req.Hook
 	switch {
 	case addr.Type == actor.TypeToken:
@@ -105,9 +117,11 @@ func (f *Front) route(ctx context.Context, in *incoming) *actor.Error {
 	case in.target.IsType():
 		return f.describeType(in)
 	case f.Owns(in.partition):
+		f.orElsewhere(in.req)
 		return f.execute(in.req)
 	default:
-		return f.forward(ctx, in)
+		f.toOwner(in.req)
+		return nil
 	}
 }
 
@@ -170,6 +184,11 @@ func (f *Front) replier(m *nats.Msg) func(*actor.Outcome) {
 		h, body := EncodeOutcome(o)
 		f.publishReply(m.Reply, h, body)
 	}
+}
+
+// fail answers a call with an error of this node's.
+func (f *Front) fail(req *actor.Request, e *actor.Error) {
+	f.reply(req, &actor.Outcome{Run: run(req), Node: f.cfg.Node, Err: e})
 }
 
 func (f *Front) reply(req *actor.Request, o *actor.Outcome) {

@@ -43,7 +43,7 @@ func (o *Outlet) askOwner(ctx context.Context, addr actor.Address, hook string, 
 	h.Wait = actor.WaitReceived
 	p := o.store.Partition(addr)
 	m := &nats.Msg{
-		Subject: o.store.names.Own(p, ownCall, addr.Type, actor.EncodeKey(addr.Key), hook),
+		Subject: o.store.names.Own(p, ownSend, addr.Type, actor.EncodeKey(addr.Key), hook),
 		Header:  FormatCallHeader(h), Data: payload,
 	}
 	answer, err := o.store.nc.RequestMsgWithContext(perRequest(ctx), m)
