@@ -108,6 +108,7 @@ func (n *Node) assemble(ctx context.Context, store *jetstream.Store, defs []acto
 	if err != nil {
 		return nil, err
 	}
+	var front *jetstream.Front
 	host, err := actor.NewHost(actor.Config{
 		Node: cfg.Name, Log: log, Inbox: store.Inbox(), Timers: store.Timers(), Tokens: store.Tokens(),
 		Outlet: store.Outlet(n.links.replies, n.replies), Outputs: store.Outputs(n.links.appends), Schemas: schema.New(), Logger: cfg.Logger,
@@ -116,6 +117,7 @@ func (n *Node) assemble(ctx context.Context, store *jetstream.Store, defs []acto
 			r, err := records.Get(ctx, p)
 			return r.Epoch, err
 		},
+		Forward:   func(req *actor.Request) bool { return front.Forward(req) },
 		Trusted:   func() bool { return n.owner.Trusted() },
 		Elsewhere: func(typ string) bool { return n.owner.Hosted(typ) },
 		Known:     func(typ string) bool { return n.owner.Known(typ) },
@@ -125,7 +127,7 @@ func (n *Node) assemble(ctx context.Context, store *jetstream.Store, defs []acto
 	if err != nil {
 		return nil, err
 	}
-	front := jetstream.NewFront(jetstream.FrontConfig{
+	front = jetstream.NewFront(jetstream.FrontConfig{
 		Conn: n.links.main, Replies: n.links.replies, Names: store.Names(), Partitions: store.Partitions(), Node: cfg.Name,
 		Host: host, Allowed: n.replies, Logger: cfg.Logger, Version: Version,
 		Types: func(typ string) bool { return n.owner.Hosted(typ) },

@@ -1,6 +1,7 @@
 package actor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // Config is what a [Host] stands on. Ports have no default; of the rest, zero means the documented default.
@@ -26,6 +29,9 @@ type Config struct {
 	LogStream func(int) int     // which log stream holds a partition
 	// Confirm returns the epoch in the partition's ownership record: an epoch that it did not issue is not believed.
 	Confirm func(ctx context.Context, partition int) (uint64, error)
+	// Forward gives a call to the owner of its object, who answers it, or returns false when this node is the owner. It
+	// does not block. Calls by token need it, which reach any node; nil: they are answered 503 where it is not the owner.
+	Forward func(req *Request) bool
 	// Trusted reports whether the node's lease may be trusted by the clock now; nil: as [Host.SetTrusted] said last.
 	Trusted func() bool
 	// Elsewhere reports whether another living node hosts a type; Known also whether objects of it exist. Nil: no.
@@ -234,7 +240,7 @@ func (h *Host) limited(req *Request) *Request {
 	counted.Reply = func(o *Outcome) {
 		once.Do(func() {
 			h.inFlight.Add(-1)
-			o.Node = h.cfg.Node
+			o.Node = cmp.Or(o.Node, h.cfg.Node) // it may have been forwarded
 			reply(o)
 		})
 	}
@@ -299,7 +305,24 @@ func (h *Host) callByToken(req *Request) {
 		return
 	}
 	req.Token, req.Address, req.Hook = req.Address.Key, holder.addr, holder.hook
-	h.route(req)
+	h.route(h.orForward(req))
+}
+
+// orForward makes a call go on to the object's owner when this node does not own the object, or not any more.
+func (h *Host) orForward(req *Request) *Request {
+	if h.cfg.Forward == nil {
+		return req
+	}
+	if req.Header.CallID == "" { // it may have been received before the partition was lost
+		req.Header.CallID = uuid.NewString()
+	}
+	here := *req
+	here.Reply = func(o *Outcome) {
+		if o.Err == nil || !o.Err.Retryable() || !h.cfg.Forward(req) {
+			req.Reply(o)
+		}
+	}
+	return &here
 }
 
 type tokenTarget struct {
