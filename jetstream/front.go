@@ -35,7 +35,10 @@ type FrontConfig struct {
 	Host       Host
 	Allowed    ReplySubjects // where replies may go; the zero value is what is below _INBOX
 	// Types reports whether any live node hosts the type. Nil: ask Host.
-	Types    func(typ string) bool
+	Types func(typ string) bool
+	// Drain has the node hand its partitions over to others, or with false take partitions again; it must not block, and
+	// an error is the reason why not. Nil: callers are told that the node cannot.
+	Drain    func(on bool) error
 	Version  string       // of the program, for $SRV; empty: 0.0.0
 	MaxCalls int          // calls without outcome, beyond which new ones get 429; 0: 100,000
 	Logger   *slog.Logger // nil: silent
@@ -111,6 +114,9 @@ func (f *Front) Ready() <-chan struct{} { return f.ready }
 func (f *Front) Run(ctx context.Context) error {
 	defer f.stop()
 	if err := f.subscribe(f.cfg.Names.CallAll(), frontQueue, f.public); err != nil {
+		return err
+	}
+	if err := f.subscribe(f.cfg.Names.NodeDrain(f.cfg.Node), "", f.takeDrain); err != nil {
 		return err
 	}
 	for _, verb := range f.service.verbs() {

@@ -71,6 +71,11 @@ func (n Names) Own(p int, verb string, tokens ...string) string {
 // OwnAll matches everything for the owner of partition p.
 func (n Names) OwnAll(p int) string { return n.dot + "own." + strconv.Itoa(p) + ".>" }
 
+// NodeDrain is the subject on which a node is asked to hand its partitions over.
+func (n Names) NodeDrain(node string) string {
+	return n.dot + "node." + actor.EncodeKey(node) + ".drain"
+}
+
 // Dead is the subject of dead letters of the run typ/key, which need not be a valid address.
 func (n Names) Dead(typ, key string) string {
 	return n.dot + "dead." + shortToken(typ) + "." + shortToken(key)
