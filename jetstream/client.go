@@ -21,16 +21,20 @@ const payloadMargin = 64 << 10
 // [actor.ErrTimeout] when the time is up and the outcome unknown, user code's with source object. When ctx
 // ended first, the error matches its cause too.
 //
+// Calls of objects go to the owner itself once an answer has told how many partitions there are, as long as the
+// connection may publish to own.*.call.>; otherwise by any node.
+//
 // Sends to one object go out one after another, in the order of the calls of Send, and a call that follows a
 // send to the same object through the same client is applied after it. What is sent by token keeps its order among
 // itself only: it passes through the inbox twice, and a later call may overtake it.
 type Client struct {
-	nc    *nats.Conn
-	cfg   ClientConfig
-	names Names
-	inbox replyInbox
-	lanes lanes
-	acked ackedSends
+	nc     *nats.Conn
+	cfg    ClientConfig
+	names  Names
+	inbox  replyInbox
+	direct direct
+	lanes  lanes
+	acked  ackedSends
 }
 
 var _ actor.Client = (*Client)(nil)
@@ -58,16 +62,20 @@ func (c *Client) Call(ctx context.Context, addr actor.Address, hook string, payl
 		h.CallID = uuid.NewString()
 	}
 	h.After = max(h.After, c.acked.last(addr))
-	subject := c.names.Call(addr, hook)
+	way := c.direct.way(c.names, addr, hook)
 	o, err := c.outcome(ctx, &ask{
 		until: deadline(ctx, h.Timeout),
 		message: func(left time.Duration) *nats.Msg {
 			h := h
 			h.Timeout = min(max(left, time.Millisecond), MaxCallTimeout)
-			return &nats.Msg{Subject: subject, Header: FormatCallHeader(h), Data: payload}
+			return &nats.Msg{Subject: way.subject(), Header: FormatCallHeader(h), Data: payload}
 		},
-		tryAgain: unavailable,
-	}, subject)
+		tryAgain: func(m *nats.Msg) *actor.Error {
+			way.heard(m)
+			return unavailable(m)
+		},
+		missed: way.missed,
+	}, way.public)
 	if err != nil {
 		return nil, err
 	}

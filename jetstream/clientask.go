@@ -28,10 +28,15 @@ type ask struct {
 	until    time.Time
 	message  func(left time.Duration) *nats.Msg // made anew for each repetition
 	tryAgain func(m *nats.Msg) *actor.Error     // not nil: m says that it was not acted on, and that repeating may help
+	missed   func(silence bool)                 // told of each repetition that was in vain, before the next; may be nil
 }
 
-// errSilence: nothing arrived for so long, or over a connection so shaky, that the ask should be repeated.
-var errSilence = errors.New("no answer")
+var (
+	// errSilence: nothing arrived for so long, or over a connection so shaky, that the ask should be repeated.
+	errSilence = errors.New("no answer")
+	// errShaky is an errSilence whose cause may be the connection.
+	errShaky = fmt.Errorf("%w over a connection that was lost", errSilence)
+)
 
 // do publishes a until an answer settles it. It repeats when nobody answers, when an answer says to try
 // again, when the connection was lost meanwhile, and after a silence. The error says whether the message
@@ -57,6 +62,7 @@ func (c *Client) do(ctx context.Context, a *ask) (*nats.Msg, error) {
 			m, err := c.await(ctx, a, answers, reconnects, silence)
 			switch {
 			case errors.Is(err, errSilence):
+				a.fail(!errors.Is(err, errShaky))
 				inDoubt, silence = true, min(2*silence, lastSilence)
 				continue
 			case err != nil:
@@ -66,6 +72,7 @@ func (c *Client) do(ctx context.Context, a *ask) (*nats.Msg, error) {
 			if again == nil {
 				return m, nil
 			}
+			a.fail(false)
 			last = again
 		}
 		if !waitBefore(ctx, a.until, backoff) {
@@ -104,7 +111,9 @@ func (c *Client) await(ctx context.Context, a *ask, answers <-chan *nats.Msg, re
 		switch {
 		case !time.Now().Before(a.until):
 			return nil, context.DeadlineExceeded
-		case c.nc.Stats().Reconnects != reconnects, !c.nc.IsConnected(), time.Since(asked) >= silence:
+		case c.nc.Stats().Reconnects != reconnects, !c.nc.IsConnected():
+			return nil, errShaky
+		case time.Since(asked) >= silence:
 			return nil, errSilence
 		}
 		look.Reset(min(lookEvery, time.Until(a.until)))
@@ -117,6 +126,12 @@ func (a *ask) again(m *nats.Msg) *actor.Error {
 		return actor.Errorf(actor.CodeUnavailable, "no node answers")
 	}
 	return a.tryAgain(m)
+}
+
+func (a *ask) fail(silence bool) {
+	if a.missed != nil {
+		a.missed(silence)
+	}
 }
 
 // waitBefore waits about d. It returns false when the time is up.

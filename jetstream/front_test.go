@@ -27,7 +27,7 @@ type fakeHost struct {
 	describe func(typ string) (json.RawMessage, bool)
 }
 
-// Call says which node answers, as the real host does.
+// Call says which node answers, and knows only its types, as the real host does.
 func (h *fakeHost) Call(req *actor.Request) {
 	if reply := req.Reply; reply != nil {
 		named := *req
@@ -38,6 +38,10 @@ func (h *fakeHost) Call(req *actor.Request) {
 			reply(o)
 		}
 		req = &named
+	}
+	if typ := req.Address.Type; typ != actor.TypeToken && !h.hosts(typ) && req.Reply != nil {
+		req.Reply(&actor.Outcome{Err: actor.Errorf(actor.CodeNotFound, "no type %q on this node", typ)})
+		return
 	}
 	h.call(req)
 }
@@ -170,7 +174,7 @@ func TestFront_Answers(t *testing.T) {
 	}
 	t.Run("headers", func(t *testing.T) {
 		m := request(t, nc, "call.tally.alice.add", "")
-		want := nats.Header{"Perdure-Run": {"tally/alice"}, "Perdure-Seq": {"5"}, "Perdure-Node": {"n1"}}
+		want := nats.Header{"Perdure-Run": {"tally/alice"}, "Perdure-Seq": {"5"}, "Perdure-Node": {"n1"}, "Perdure-Partitions": {"4"}}
 		if diff := cmp.Diff(want, m.Header); diff != "" {
 			t.Errorf("(-want +got)\n%s", diff)
 		}

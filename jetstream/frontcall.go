@@ -3,6 +3,8 @@ package jetstream
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,6 +25,7 @@ type incoming struct {
 func (f *Front) public(m *nats.Msg) {
 	target, err := f.cfg.Names.ParseCall(m.Subject)
 	in, e := f.read(m, target, err)
+	in.req.Reply = f.replier(m, nats.Header{HeaderPartitions: {strconv.Itoa(f.cfg.Partitions)}})
 	if e == nil {
 		e = f.route(in)
 	}
@@ -43,6 +46,7 @@ func (f *Front) forOwner(m *nats.Msg) {
 		target = Target{Type: tokens[0], Key: tokens[1], Hook: tokens[2]}
 	}
 	in, e := f.read(m, target, err)
+	in.req.Reply = f.replier(m, nil)
 	if e == nil {
 		e = f.toHost(in, p, verb, m.Header.Get(HeaderToken))
 	}
@@ -74,10 +78,9 @@ func (f *Front) toHost(in *incoming, p int, verb, token string) *actor.Error {
 	return f.execute(in.req)
 }
 
-// read makes the request that m is. The error is the caller's mistake; the request then serves to answer it.
+// read makes the request that m is, save its Reply. The error is the caller's mistake; the request then serves to answer it.
 func (f *Front) read(m *nats.Msg, target Target, problem error) (*incoming, *actor.Error) {
 	in := &incoming{target: target, req: &actor.Request{Hook: target.Hook, Payload: m.Data, Received: time.Now()}}
-	in.req.Reply = f.replier(m)
 	if limit := f.cfg.Conn.MaxPayload() - payloadMargin; int64(len(m.Data)) > limit {
 		return in, tooLarge(len(m.Data), limit)
 	}
@@ -171,8 +174,8 @@ func (f *Front) finish(received time.Time, err *actor.Error) {
 	f.service.count(time.Since(received), err)
 }
 
-// replier returns what publishes the outcome of the call that m is; nil when nobody waits for it.
-func (f *Front) replier(m *nats.Msg) func(*actor.Outcome) {
+// replier returns what publishes the outcome of the call that m is, with more headers; nil when nobody waits for it.
+func (f *Front) replier(m *nats.Msg, more nats.Header) func(*actor.Outcome) {
 	if m.Reply == "" {
 		return nil
 	}
@@ -182,6 +185,7 @@ func (f *Front) replier(m *nats.Msg) func(*actor.Outcome) {
 	}
 	return func(o *actor.Outcome) {
 		h, body := EncodeOutcome(o)
+		maps.Copy(h, more)
 		f.publishReply(m.Reply, h, body)
 	}
 }

@@ -23,7 +23,7 @@ type drainResult struct {
 
 // takeDrain has the node begin to hand over, or take that back, as m asks.
 func (f *Front) takeDrain(m *nats.Msg) {
-	req := &actor.Request{Received: time.Now(), Reply: f.replier(m)}
+	req := &actor.Request{Received: time.Now(), Reply: f.replier(m, nil)}
 	result, e := f.drainNode(m.Data)
 	if e != nil {
 		f.fail(req, e)

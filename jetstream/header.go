@@ -37,6 +37,7 @@ const (
 	HeaderRun         = "Perdure-Run"          // "<type>/<key>"
 	HeaderSeq         = "Perdure-Seq"          // log sequence that made the outcome durable
 	HeaderNext        = "Perdure-Next"         // where to go on reading events
+	HeaderPartitions  = "Perdure-Partitions"   // how many there are, in answers to public calls
 	HeaderErrorSource = "Perdure-Error-Source" // "object" or "runtime"
 	HeaderErrorCode   = "Nats-Service-Error-Code"
 	HeaderError       = "Nats-Service-Error"
