@@ -14,7 +14,8 @@ import (
 
 const (
 	firstBackoff = 10 * time.Millisecond
-	lastBackoff  = time.Second
+	// lastBackoff is a part of the time that callers wait after a takeover; half as much more at most.
+	lastBackoff = 300 * time.Millisecond
 	// firstSilence is how long an ask waits for an answer before it is repeated; each repetition waits
 	// twice as long, up to lastSilence. Owners join repetitions, so that they cost little.
 	firstSilence = time.Second

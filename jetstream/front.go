@@ -19,8 +19,9 @@ import (
 type Host interface {
 	// Call takes req. It never blocks, and replies once, later or at once, from any goroutine.
 	Call(req *actor.Request)
-	// Hosts reports whether this node runs objects of the type.
+	// Hosts reports whether this node runs objects of the type; Types returns all of them.
 	Hosts(typ string) bool
+	Types() []string
 	// Describe returns the hooks of a type with their schemas, as JSON.
 	Describe(typ string) (json.RawMessage, bool)
 }
@@ -34,7 +35,7 @@ type FrontConfig struct {
 	Node       string // name of this node
 	Host       Host
 	Allowed    ReplySubjects // where replies may go; the zero value is what is below _INBOX
-	// Types reports whether any live node hosts the type. Nil: ask Host.
+	// Types reports whether any live node hosts the type, and true where that is not known. Nil: ask Host.
 	Types func(typ string) bool
 	// Drain has the node hand its partitions over to others, or with false take partitions again; it must not block, and
 	// an error is the reason why not. Nil: callers are told that the node cannot.
@@ -115,6 +116,11 @@ func (f *Front) Run(ctx context.Context) error {
 	defer f.stop()
 	if err := f.subscribe(f.cfg.Names.CallAll(), frontQueue, f.public); err != nil {
 		return err
+	}
+	for _, typ := range f.cfg.Host.Types() {
+		if err := f.subscribe(f.cfg.Names.Type(typ), frontQueue, func(m *nats.Msg) { f.describe(m, typ) }); err != nil {
+			return err
+		}
 	}
 	if err := f.subscribe(f.cfg.Names.NodeDrain(f.cfg.Node), "", f.takeDrain); err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,9 +23,10 @@ import (
 
 // fakeHost answers what its functions say.
 type fakeHost struct {
-	call     func(req *actor.Request)
-	hosts    func(typ string) bool
-	describe func(typ string) (json.RawMessage, bool)
+	call      func(req *actor.Request)
+	hosts     func(typ string) bool
+	elsewhere func(typ string) bool // nil: no type is
+	describe  func(typ string) (json.RawMessage, bool)
 }
 
 // Call says which node answers, and knows only its types, as the real host does.
@@ -40,13 +42,21 @@ func (h *fakeHost) Call(req *actor.Request) {
 		req = &named
 	}
 	if typ := req.Address.Type; typ != actor.TypeToken && !h.hosts(typ) && req.Reply != nil {
-		req.Reply(&actor.Outcome{Err: actor.Errorf(actor.CodeNotFound, "no type %q on this node", typ)})
+		code := actor.CodeNotFound
+		if h.elsewhere != nil && h.elsewhere(typ) {
+			code = actor.CodeUnavailable
+		}
+		req.Reply(&actor.Outcome{Err: actor.Errorf(code, "no type %q on this node", typ)})
 		return
 	}
 	h.call(req)
 }
 
-func (h *fakeHost) Hosts(typ string) bool                       { return h.hosts(typ) }
+func (h *fakeHost) Hosts(typ string) bool { return h.hosts(typ) }
+func (h *fakeHost) Types() []string {
+	return slices.DeleteFunc([]string{"other", "tally"}, func(typ string) bool { return !h.hosts(typ) })
+}
+
 func (h *fakeHost) Describe(typ string) (json.RawMessage, bool) { return h.describe(typ) }
 
 // echoHost hosts tally: each call's result says what reached the host.
@@ -338,6 +348,38 @@ func TestFront_Forward(t *testing.T) {
 			t.Errorf("got %s", m.Data)
 		}
 	})
+}
+
+// TestFront_Types has two nodes during a rolling deploy: only one hosts the new type, and the other owns everything.
+func TestFront_Types(t *testing.T) {
+	s := callServer(t)
+	either := func(typ string) bool { return typ == "tally" || typ == "other" }
+	old, next := echoHost("n1"), echoHost("n2")
+	old.elsewhere, next.hosts = either, either
+	next.describe = func(typ string) (json.RawMessage, bool) {
+		return json.RawMessage(`{"type":"` + typ + `","new":true}`), either(typ)
+	}
+	types := func(c *FrontConfig) { c.Types = either }
+	startFront(t, s, "n1", old, allPartitions, types)
+	startFront(t, s, "n2", next, nil, types)
+	nc := natstest.Connect(t, s)
+	for range 20 { // each reaches either node
+		if m := request(t, nc, "call.other.$type.$describe", ""); string(m.Data) != `{"type":"other","new":true}` || m.Header.Get(HeaderNode) != "n2" {
+			t.Fatalf("describe: got %s %v", m.Data, m.Header)
+		}
+		if m := request(t, nc, "call.nothing.$type.$describe", ""); m.Header.Get(HeaderErrorCode) != "404" {
+			t.Fatalf("describe of no type: got %s", m.Data)
+		}
+		if m := request(t, nc, "call.other.alice.add", "", HeaderTimeout, "20ms"); m.Header.Get(HeaderErrorCode) != "503" {
+			t.Fatalf("an owner without the type: got %s", m.Data)
+		}
+		if m := request(t, nc, "call.nothing.alice.add", ""); m.Header.Get(HeaderErrorCode) != "404" {
+			t.Fatalf("no type: got %s", m.Data)
+		}
+		if m := request(t, nc, "own."+strconv.Itoa(router.Partition(actor.Address{Type: "nothing", Key: "x"}, 4))+".call.nothing.x.add", ""); m.Header.Get(HeaderErrorCode) != "404" {
+			t.Fatalf("an owner without the type that nobody has: got %s", m.Data)
+		}
+	}
 }
 
 func TestFront_Services(t *testing.T) {

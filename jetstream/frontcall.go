@@ -118,7 +118,7 @@ func (f *Front) route(in *incoming) *actor.Error {
 	case !f.cfg.Types(addr.Type):
 		return actor.Errorf(actor.CodeNotFound, "no node hosts the type %s", addr.Type)
 	case in.target.IsType():
-		return f.describeType(in)
+		return f.describeType(in.req)
 	case f.Owns(in.partition):
 		f.orElsewhere(in.req)
 		return f.execute(in.req)
@@ -128,17 +128,30 @@ func (f *Front) route(in *incoming) *actor.Error {
 	}
 }
 
-func (f *Front) describeType(in *incoming) *actor.Error {
-	typ, hook := in.req.Address.Type, in.req.Hook
-	if hook != actor.HookDescribe {
-		return actor.Errorf(actor.CodeNotFound, "a type has no hook %s: only %s", hook, actor.HookDescribe)
+// describeType answers for a type, or has a node answer that hosts it.
+func (f *Front) describeType(req *actor.Request) *actor.Error {
+	typ := req.Address.Type
+	if req.Hook != actor.HookDescribe {
+		return actor.Errorf(actor.CodeNotFound, "a type has no hook %s: only %s", req.Hook, actor.HookDescribe)
 	}
 	schema, ok := f.cfg.Host.Describe(typ)
-	if !ok {
-		return actor.Errorf(actor.CodeNotFound, "no node hosts the type %s", typ)
+	switch {
+	case ok:
+		f.reply(req, &actor.Outcome{Node: f.cfg.Node, Result: schema})
+	case f.cfg.Host.Hosts(typ):
+		return actor.Errorf(actor.CodePanic, "the type %s cannot be described", typ)
+	default:
+		f.forward(req, f.cfg.Names.Type(typ))
 	}
-	f.reply(in.req, &actor.Outcome{Node: f.cfg.Node, Result: schema})
 	return nil
+}
+
+// describe takes the question of another node for a type that this one hosts.
+func (f *Front) describe(m *nats.Msg, typ string) {
+	req := &actor.Request{Hook: actor.HookDescribe, Address: actor.Address{Type: typ}, Reply: f.replier(m, nil)}
+	if e := f.describeType(req); e != nil {
+		f.fail(req, e)
+	}
 }
 
 // execute gives the request to the host of this node.

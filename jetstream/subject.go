@@ -71,6 +71,9 @@ func (n Names) Own(p int, verb string, tokens ...string) string {
 // OwnAll matches everything for the owner of partition p.
 func (n Names) OwnAll(p int) string { return n.dot + "own." + strconv.Itoa(p) + ".>" }
 
+// Type is the subject on which nodes that host a type describe it.
+func (n Names) Type(typ string) string { return n.dot + "type." + typ }
+
 // NodeDrain is the subject on which a node is asked to hand its partitions over.
 func (n Names) NodeDrain(node string) string {
 	return n.dot + "node." + actor.EncodeKey(node) + ".drain"

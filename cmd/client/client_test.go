@@ -26,6 +26,8 @@ type host struct{}
 
 func (host) Hosts(typ string) bool { return typ == "tally" || typ == "session" }
 
+func (host) Types() []string { return []string{"session", "tally"} }
+
 func (host) Describe(typ string) (json.RawMessage, bool) {
 	return json.RawMessage(`{"type":"` + typ + `","kind":"object","hooks":[{"name":"add","input":{"type":"object"}},{"name":"get","input":null}],"streams":[]}`), true
 }
