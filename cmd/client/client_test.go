@@ -167,7 +167,7 @@ func TestVerbs(t *testing.T) {
 		{args: `cancel|tally/a|--reason|gone`, code: 2, stderr: "client: cancel is not built yet\n"},
 		{args: `dead|ls`, code: 2, stderr: "client: dead is not built yet\n"},
 		{args: `at|tally/a|5`, code: 2, stderr: "client: at is not built yet\n"},
-		{args: `--nats|nats://127.0.0.1:1|nodes`, code: 2, stderr: "client: nodes is not built yet\n"},
+		{args: `--nats|nats://127.0.0.1:1|wake`, code: 2, stderr: "client: wake is not built yet\n"},
 		{args: `--timeout|0s|get|tally/a`, code: 2, stderr: "client: --timeout: want a time such as 5s or 300ms, more than 0, not \"0s\"\nclient: --help shows how\n"},
 		{args: `--timeout=-1s|get|tally/a`, code: 2, stderr: "client: --timeout: want a time such as 5s or 300ms, more than 0, not \"-1s\"\nclient: --help shows how\n"},
 		{args: `--timeout|soon|get|tally/a`, code: 2, stderr: "client: --timeout: want a time such as 5s or 300ms, more than 0, not \"soon\"\nclient: --help shows how\n"},
@@ -360,7 +360,7 @@ func TestHelp(t *testing.T) {
 		}
 	}
 	_, stdout, _ := client(t, "", "", "--help")
-	for verb := range strings.FieldsSeq("cancel terminate pause unpause wake at nodes partitions drain dead") {
+	for verb := range strings.FieldsSeq("cancel terminate pause unpause wake at dead") {
 		if !regexp.MustCompile(`(?m)^ +` + verb + ` .*\. Not built yet\.$`).MatchString(stdout) {
 			t.Errorf("%s is not listed as not built yet:\n%s", verb, stdout)
 		}

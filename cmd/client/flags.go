@@ -34,27 +34,27 @@ type commandLine struct {
 	JSON     bool    `name:"json" help:"Write for programs."`
 	Timeout  timeout `placeholder:"5s" group:"Connection" help:"How long to try, and to wait for the outcome."`
 
-	Call     callVerb     `cmd:"" help:"Call a hook and print its result."`
-	Send     sendVerb     `cmd:"" help:"Send to a hook, one way, and print the accepted sequence."`
-	Resume   resumeVerb   `cmd:"" help:"Resume the run that waits for a token, and print where it took the call."`
-	Start    startVerb    `cmd:"" help:"Start a workflow run."`
-	Get      getVerb      `cmd:"" help:"Print the last committed state, without waking the object."`
-	Describe describeVerb `cmd:"" help:"Show what an object is doing, or the hooks of a type."`
-	Events   eventsVerb   `cmd:"" help:"Print the event log."`
-	Tail     tailVerb     `cmd:"" help:"Print an output stream."`
-	Ls       lsVerb       `cmd:"" help:"List runs."`
-	Bench    benchVerb    `cmd:"" help:"Measure calls under closed-loop load."`
+	Call       callVerb       `cmd:"" help:"Call a hook and print its result."`
+	Send       sendVerb       `cmd:"" help:"Send to a hook, one way, and print the accepted sequence."`
+	Resume     resumeVerb     `cmd:"" help:"Resume the run that waits for a token, and print where it took the call."`
+	Start      startVerb      `cmd:"" help:"Start a workflow run."`
+	Get        getVerb        `cmd:"" help:"Print the last committed state, without waking the object."`
+	Describe   describeVerb   `cmd:"" help:"Show what an object is doing, or the hooks of a type."`
+	Events     eventsVerb     `cmd:"" help:"Print the event log."`
+	Tail       tailVerb       `cmd:"" help:"Print an output stream."`
+	Ls         lsVerb         `cmd:"" help:"List runs."`
+	Nodes      nodesVerb      `cmd:"" help:"List nodes."`
+	Partitions partitionsVerb `cmd:"" help:"List partitions and who owns them."`
+	Drain      drainVerb      `cmd:"" help:"Move everything away from a node."`
+	Bench      benchVerb      `cmd:"" help:"Measure calls under closed-loop load."`
 
-	Cancel     laterVerb `cmd:"" help:"Cancel a run. Not built yet."`
-	Terminate  laterVerb `cmd:"" help:"End a run at once. Not built yet."`
-	Pause      laterVerb `cmd:"" help:"Pause a run. Not built yet."`
-	Unpause    laterVerb `cmd:"" help:"Let a paused run go on. Not built yet."`
-	Wake       laterVerb `cmd:"" help:"Load an object. Not built yet."`
-	At         laterVerb `cmd:"" help:"Print the state as it was after a log sequence. Not built yet."`
-	Nodes      laterVerb `cmd:"" help:"List nodes. Not built yet."`
-	Partitions laterVerb `cmd:"" help:"List partitions and who owns them. Not built yet."`
-	Drain      laterVerb `cmd:"" help:"Move everything away from a node. Not built yet."`
-	Dead       laterVerb `cmd:"" help:"List, show, retry or drop dead letters. Not built yet."`
+	Cancel    laterVerb `cmd:"" help:"Cancel a run. Not built yet."`
+	Terminate laterVerb `cmd:"" help:"End a run at once. Not built yet."`
+	Pause     laterVerb `cmd:"" help:"Pause a run. Not built yet."`
+	Unpause   laterVerb `cmd:"" help:"Let a paused run go on. Not built yet."`
+	Wake      laterVerb `cmd:"" help:"Load an object. Not built yet."`
+	At        laterVerb `cmd:"" help:"Print the state as it was after a log sequence. Not built yet."`
+	Dead      laterVerb `cmd:"" help:"List, show, retry or drop dead letters. Not built yet."`
 }
 
 // helpFlag prints the help and ends the parsing with errHelp.
