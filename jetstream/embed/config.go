@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/url"
 	"strconv"
 	"strings"
 
@@ -32,23 +31,16 @@ type Config struct {
 	Listen     string // HOST:PORT; empty is DefaultListen, port 0 any free one
 	Store      string // directory, made if it is missing; empty is DefaultStore
 	Sync       Sync   // empty is SyncAlways
-	ServerName string // empty is "perdure"; in a cluster each server needs its own
+	ServerName string // empty is "perdure"; in a cluster each server has its own and keeps it, see [Cluster]
 	MaxPayload int    // bytes; 0 is DefaultMaxPayload
 	// MaxStore bounds what JetStream stores, in bytes; 0 leaves it to the server: three quarters of the free disk.
 	MaxStore int64
-	// DontListen leaves out every socket: only connections from inside the process.
+	// DontListen leaves out every socket: only connections from inside the process. Not in a cluster.
 	DontListen bool
 	// ReplyPrefixes are whole subjects below which replies may go, beside _INBOX.
 	ReplyPrefixes []string
 	Cluster       Cluster
 	Logger        *slog.Logger // nil: silent
-}
-
-// Cluster says with which other servers this one forms a cluster. Its zero value is none.
-type Cluster struct {
-	Listen string   // HOST:PORT for the other servers
-	Name   string   // the same on each
-	Routes []string // URLs or HOST:PORT of the others; the own one does no harm
 }
 
 func (c Config) withDefaults() Config {
@@ -95,33 +87,9 @@ func (c Config) options() (*server.Options, error) {
 		// Readers are many, and each is a consumer.
 		JetStreamLimits: server.JSLimitOpts{DefaultMaxConsumers: -1},
 		NoSigs:          true, DisableJetStreamBanner: true,
+		ReconnectErrorReports: routeReports,
 	}
 	return o, c.Cluster.apply(o)
-}
-
-func (c Cluster) apply(o *server.Options) error {
-	if c.Listen == "" && c.Name == "" && len(c.Routes) == 0 {
-		return nil
-	}
-	if c.Listen == "" || c.Name == "" {
-		return fmt.Errorf("cluster: an address to listen on and a name are needed")
-	}
-	host, port, err := splitAddr(c.Listen)
-	if err != nil {
-		return fmt.Errorf("cluster address: %w", err)
-	}
-	o.Cluster = server.ClusterOpts{Name: c.Name, Host: host, Port: port}
-	for _, r := range c.Routes {
-		if !strings.Contains(r, "://") {
-			r = "nats://" + r
-		}
-		u, err := url.Parse(r)
-		if err != nil || u.Host == "" {
-			return fmt.Errorf("cluster route %q: want HOST:PORT or a URL", r)
-		}
-		o.Routes = append(o.Routes, u)
-	}
-	return nil
 }
 
 func splitAddr(addr string) (host string, port int, err error) {

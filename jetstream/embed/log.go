@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -29,11 +30,22 @@ func (l *serverLog) Noticef(format string, v ...any) { l.log(slog.LevelDebug, fo
 func (l *serverLog) Debugf(format string, v ...any)  { l.log(slog.LevelDebug, format, v) }
 func (l *serverLog) Tracef(format string, v ...any)  { l.log(slog.LevelDebug, format, v) }
 
-// Warnf drops one warning: the password of the internal user is made anew at each start and leaves this process never.
 func (l *serverLog) Warnf(format string, v ...any) {
-	if !strings.HasPrefix(format, "Plaintext passwords detected") {
-		l.log(slog.LevelWarn, format, v)
+	text := fmt.Sprintf(format, v...)
+	level := slog.LevelWarn
+	if harmless(text) {
+		level = slog.LevelDebug
 	}
+	l.log(level, "%s", []any{text})
+}
+
+// harmless tells warnings that are none: the password of the internal users is made anew at each start and leaves this
+// process never, a server that waits for the others of its cluster repeats that every two seconds, and one that stops
+// says how long it wrote.
+func harmless(warning string) bool {
+	return slices.ContainsFunc([]string{
+		"Plaintext passwords detected", "Waiting for routing to be established", "Metalayer blocking snapshot",
+	}, func(begin string) bool { return strings.HasPrefix(warning, begin) })
 }
 
 func (l *serverLog) Errorf(format string, v ...any) {

@@ -38,7 +38,8 @@ type Server struct {
 }
 
 // Start runs a server. It returns when connections are served and what the store holds is recovered, which for a
-// large store takes minutes. ctx bounds starting only. Errors: [ErrListen], [ErrStoreInUse], those of a bad cfg.
+// large store takes minutes. ctx bounds starting only. A server in a cluster does not wait for the others. Errors:
+// [ErrListen], [ErrStoreInUse], [ErrOtherStore], those of a bad cfg.
 func Start(ctx context.Context, cfg Config) (*Server, error) {
 	cfg = cfg.withDefaults()
 	opts, err := cfg.options()
@@ -50,6 +51,10 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	lock, err := lockStore(cfg.Store)
 	if err != nil {
+		return nil, err
+	}
+	if err := claimStore(cfg); err != nil {
+		_ = lock.Close()
 		return nil, err
 	}
 	s := &Server{lock: lock, failed: make(chan error, 1), kick: make(chan struct{}, 1), password: rand.Text()}
@@ -146,7 +151,10 @@ func (s *Server) URL() string {
 }
 
 // Options connect from inside the process: nats.Connect("", s.Options()...).
-func (s *Server) Options() []nats.Option { return []nats.Option{nats.InProcessServer(s.ns)} }
+// They reach this server whatever others of its cluster it tells of.
+func (s *Server) Options() []nats.Option {
+	return []nats.Option{nats.InProcessServer(s.ns), nats.IgnoreDiscoveredServers()}
+}
 
 // ReplyOptions connect from inside the process with the right to publish below _INBOX and the reply prefixes,
 // and no other: a reply subject is chosen by the caller.
