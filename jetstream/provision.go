@@ -27,6 +27,10 @@ const (
 	minInboxBytes = 1 << 20
 	// retryEvery is how often a server that is not ready is asked again.
 	retryEvery = 250 * time.Millisecond
+	// answerWithin is when a server that is ready has answered a small request.
+	answerWithin = 2 * time.Second
+	// sayEvery is how often a node that waits says so.
+	sayEvery = 30 * time.Second
 	// missingAfter is how long a stream of a complete store may be missing: servers may still be recovering it.
 	missingAfter = 10 * time.Second
 )
@@ -95,8 +99,8 @@ func Provision(ctx context.Context, nc *nats.Conn, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("use JetStream: %w", err)
 	}
-	s := &Store{nc: nc, js: j, names: names, cfg: cfg.withDefaults(), lostAfter: time.Now().Add(missingAfter)}
-	for _, step := range []func(context.Context) error{s.noOverlap, s.provisionMeta, s.provisionStreams, s.provisionBuckets, s.completeMeta} {
+	s := &Store{nc: nc, js: j, names: names, cfg: cfg.withDefaults()}
+	for _, step := range []func(context.Context) error{s.awaitLeader, s.noOverlap, s.provisionMeta, s.provisionStreams, s.provisionBuckets, s.completeMeta} {
 		if err := s.patiently(ctx, step); err != nil {
 			return nil, err
 		}
@@ -104,23 +108,55 @@ func Provision(ctx context.Context, nc *nats.Conn, cfg Config) (*Store, error) {
 	return s, nil
 }
 
-// patiently repeats step while its error says that the servers are not ready.
+// awaitLeader asks for little, of the leader that all else needs. What is missing is missed from its answer on.
+func (s *Store) awaitLeader(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	list := s.js.StreamNames(ctx, js.WithStreamListSubject(s.names.HookAll()))
+	for range list.Name() {
+	}
+	s.lostAfter = time.Now().Add(missingAfter)
+	return list.Err()
+}
+
+// patiently repeats step while its error says that the servers are not ready. It says so, seldom, and when they are.
 func (s *Store) patiently(ctx context.Context, step func(context.Context) error) error {
 	tick := time.NewTicker(retryEvery)
 	defer tick.Stop()
-	for attempt := 0; ; attempt++ {
+	var said time.Time
+	for began := time.Now(); ; {
 		err := step(perRequest(ctx))
-		if err == nil || !notReady(err) {
+		switch {
+		case (err == nil || !notReady(err)) && !said.IsZero():
+			s.cfg.Logger.InfoContext(ctx, "done waiting for JetStream", "waited", time.Since(began).Round(time.Second))
 			return err
-		}
-		if attempt%20 == 4 {
-			s.cfg.Logger.InfoContext(ctx, "waiting for JetStream", "cause", err)
+		case err == nil || !notReady(err):
+			return err
+		case time.Since(began) > time.Second && time.Since(said) > sayEvery && ctx.Err() == nil:
+			said = time.Now()
+			s.cfg.Logger.WarnContext(ctx, "waiting for JetStream", "because", s.because(err), "cause", err)
 		}
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("wait for JetStream: %w (last: %w)", ctx.Err(), err)
 		case <-tick.C:
 		}
+	}
+}
+
+// because says what the servers that are not ready seem to lack.
+func (s *Store) because(err error) string {
+	switch {
+	case isCode(err, errNoPeers):
+		return fmt.Sprintf("%d replicas need as many servers that are up and have room", s.cfg.Replicas)
+	case isCode(err, js.JSErrCodeStreamNotFound, js.JSErrCodeMessageNotFound), errors.Is(err, js.ErrStreamNotFound), errors.Is(err, js.ErrBucketNotFound):
+		return "the servers may still be recovering it"
+	case errors.Is(err, js.ErrJetStreamNotEnabledForAccount), errors.Is(err, js.ErrJetStreamNotEnabled), errors.Is(err, nats.ErrNoResponders):
+		return "no server has JetStream for this account"
+	case errors.Is(err, errExists), errors.Is(err, errNoMeta):
+		return "another node is making the store"
+	default:
+		return "there is no leader yet: more than half of the servers must be up"
 	}
 }
 
