@@ -10,17 +10,21 @@ import (
 // Config says what a node is. Its zero value is a node of its own: an embedded server on 127.0.0.1:4222, data in
 // ./perdure-data, every append synced.
 type Config struct {
-	Name   string // of the node, unique among living ones; default: the host's name, with the embedded server's store "local"
+	// Name is the node's, unique among living ones, and its embedded server's in a cluster, where it must stay the same
+	// for as long as the store lives. Default: the host's name, or "local" with an embedded server that is alone.
+	Name   string
 	Prefix string // of streams, buckets and subjects; default none: PERDURE_…
 
 	NATS     []string // URLs of external servers; set, nothing is embedded
 	Security Security // towards external servers
 
-	Listen string // embedded server's address; default 127.0.0.1:4222; "none": no socket, this process only
+	Listen string // embedded server's address; default 127.0.0.1:4222; "none": no socket, this process only, and no cluster
 	Store  string // embedded server's directory; default ./perdure-data
 	Sync   Sync   // embedded server: when an append is on disk; default SyncAlways
 
-	Replicas     int           // of streams made by this node; default 1
+	Cluster Cluster // of embedded servers; its zero value is none
+
+	Replicas     int           // of streams made by this node; default 3 in a cluster of embedded servers, else 1
 	Partitions   int           // default 64; fixed when the store is made
 	LogStreams   int           // default 4; fixed when the store is made
 	LeaseTTL     time.Duration // after which a silent node is replaced; default 5 s
@@ -32,6 +36,16 @@ type Config struct {
 	LeaveTimeout time.Duration // how long turns in flight are waited for when the node leaves; default 10 s
 
 	Logger *slog.Logger // default: silent
+}
+
+// Cluster says how embedded servers form a NATS cluster. With R replicas, nodes wait until R of its servers are up before
+// they make the streams; later they need more than half.
+type Cluster struct {
+	Listen string // HOST:PORT for the other servers; empty: the embedded server is alone
+	Name   string // the same on each; default "perdure"
+	// Routes are the cluster addresses of all servers, the own one too. User and password in them, the same in each,
+	// are asked of every server that connects; without, any server that reaches Listen may join. At least one.
+	Routes []string
 }
 
 // Security is how a node proves who it is to external servers. Empty fields are not used.
@@ -51,6 +65,7 @@ const (
 )
 
 func (c Config) withDefaults() Config {
+	clustered := len(c.NATS) == 0 && c.Cluster.Listen != ""
 	if c.Listen == "" {
 		c.Listen = "127.0.0.1:4222"
 	}
@@ -61,7 +76,13 @@ func (c Config) withDefaults() Config {
 		c.Sync = SyncAlways
 	}
 	if c.Name == "" {
-		c.Name = defaultName(len(c.NATS) > 0)
+		c.Name = defaultName(len(c.NATS) > 0 || clustered)
+	}
+	if clustered && c.Cluster.Name == "" {
+		c.Cluster.Name = "perdure"
+	}
+	if clustered && c.Replicas == 0 {
+		c.Replicas = 3
 	}
 	if c.LeaseTTL == 0 {
 		c.LeaseTTL = router.DefaultTTL

@@ -16,7 +16,8 @@ const noSocket = "none"
 // embedded is the NATS server inside this process.
 type embedded struct {
 	*embed.Server
-	store string
+	store   string
+	cluster string // its name; empty: the server is alone
 }
 
 func startEmbedded(ctx context.Context, cfg Config, allowed jetstream.ReplySubjects) (server, error) {
@@ -25,7 +26,11 @@ func startEmbedded(ctx context.Context, cfg Config, allowed jetstream.ReplySubje
 	}
 	ec := embed.Config{
 		Listen: cfg.Listen, Store: cfg.Store, Sync: embed.Sync(cfg.Sync), ReplyPrefixes: allowed.Prefixes(),
-		Logger: cfg.Logger.With("part", "server"),
+		Cluster: embed.Cluster{Listen: cfg.Cluster.Listen, Name: cfg.Cluster.Name, Routes: cfg.Cluster.Routes},
+		Logger:  cfg.Logger.With("part", "server"),
+	}
+	if cfg.Cluster.Listen != "" {
+		ec.ServerName = cfg.Name
 	}
 	if cfg.Listen == noSocket {
 		ec.Listen, ec.DontListen = "", true
@@ -34,12 +39,18 @@ func startEmbedded(ctx context.Context, cfg Config, allowed jetstream.ReplySubje
 	if err != nil {
 		return nil, err
 	}
-	return &embedded{s, cfg.Store}, nil
+	if ec.Cluster.Open() && ec.Cluster.Beyond() {
+		cfg.Logger.WarnContext(ctx, "any server that reaches the cluster address may join and read everything: put USER:PASSWORD@ into the routes, or let nobody else reach it",
+			"address", cfg.Cluster.Listen)
+	}
+	return &embedded{s, cfg.Store, cfg.Cluster.Name}, nil
 }
 
 func (e *embedded) address() string { return e.URL() }
 func (e *embedded) url() string     { return e.URL() }
-func (e *embedded) exclusive() bool { return true }
+
+// exclusive is what the lock of a store means only where no other server has the same streams.
+func (e *embedded) exclusive() bool { return e.cluster == "" }
 
 func (e *embedded) options(replies bool) []nats.Option {
 	if replies {
@@ -49,10 +60,14 @@ func (e *embedded) options(replies bool) []nats.Option {
 }
 
 func (e *embedded) describe() string {
-	if e.URL() == "" {
-		return "no socket, data in " + e.store
+	where := "no socket"
+	if e.URL() != "" {
+		where = "NATS at " + e.URL()
 	}
-	return "NATS at " + e.URL() + ", data in " + e.store
+	if e.cluster != "" {
+		where += " in cluster " + e.cluster
+	}
+	return where + ", data in " + e.store
 }
 
 func (e *embedded) watch(ctx context.Context) error {

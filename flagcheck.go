@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/perdure/perdure/jetstream"
+	"github.com/perdure/perdure/jetstream/embed"
 	"github.com/perdure/perdure/router"
 )
 
@@ -102,7 +103,7 @@ func (f *flags) checkServers(g given) error {
 		if flag := g.first("user", "password", "token", "creds", "nkey", "tls-ca", "tls-cert", "tls-key"); flag != "" {
 			return g.wrong(flag, "belongs to --nats; the embedded server takes everybody who reaches it")
 		}
-		return f.checkListen(g)
+		return f.checkEmbedded(g)
 	}
 	if flag := g.first("listen", "store", "sync", "cluster-listen", "cluster-name", "routes"); flag != "" {
 		return g.wrong(flag, "belongs to the embedded server, and with --nats there is none")
@@ -121,13 +122,39 @@ func (f *flags) checkServers(g given) error {
 	return nil
 }
 
-func (f *flags) checkListen(g given) error {
-	_, port, err := net.SplitHostPort(f.Listen)
+// checkEmbedded looks at the embedded server's addresses. What is said about a cluster means one.
+func (f *flags) checkEmbedded(g given) error {
+	if err := checkAddress(f.Listen); err != nil {
+		return g.wrong("listen", "%w", err)
+	}
+	if f.ClusterListen == "" {
+		if flag := g.first("cluster-name", "routes"); flag != "" {
+			return g.wrong(flag, "goes with --cluster-listen")
+		}
+		return nil
+	}
+	if err := checkAddress(f.ClusterListen); err != nil {
+		return g.wrong("cluster-listen", "%w", err)
+	}
+	if strings.ContainsAny(f.ClusterName, " \t\r\n") {
+		return g.wrong("cluster-name", "want a name without spaces, got %q", f.ClusterName)
+	}
+	if len(f.Routes) == 0 {
+		return g.wrong("cluster-listen", "goes with --routes, the cluster addresses of all nodes")
+	}
+	if _, err := embed.ParseRoutes(f.Routes); err != nil {
+		return g.wrong("routes", "%w", err)
+	}
+	return nil
+}
+
+func checkAddress(address string) error {
+	_, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return g.wrong("listen", "want HOST:PORT, got %q", f.Listen)
+		return fmt.Errorf("want HOST:PORT, got %q", address)
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
-		return g.wrong("listen", "want a port from 0 to 65535, got %q", f.Listen)
+		return fmt.Errorf("want a port from 0 to 65535, got %q", address)
 	}
 	return nil
 }
@@ -172,10 +199,10 @@ func (f *flags) checkNumbers(g given) error {
 		return g.wrong("idle", "want more than 0, got %s", f.Idle)
 	case f.MaxResident <= 0:
 		return g.wrong("max-resident", "want at least 1, got %d", f.MaxResident)
-	case f.Replicas < 1 || f.Replicas > 5:
-		return g.wrong("replicas", "want 1 to 5, got %d", f.Replicas)
-	case f.Replicas > 1 && !g.has("nats"):
-		return g.wrong("replicas", "the embedded server is alone; name external servers with --nats")
+	case f.Replicas < 0 || f.Replicas > 5:
+		return g.wrong("replicas", "want 1 to 5, or 0 for the default, got %d", f.Replicas)
+	case f.Replicas > 1 && !g.has("nats") && f.ClusterListen == "":
+		return g.wrong("replicas", "the embedded server is alone; give it others with --cluster-listen, or name external servers with --nats")
 	case g.has("partitions") && (f.Partitions < 1 || f.Partitions > maxPartitions):
 		return g.wrong("partitions", "want 1 to %d, got %d", maxPartitions, f.Partitions)
 	case g.has("log-streams") && (f.LogStreams < 1 || f.LogStreams > maxLogStreams):

@@ -15,37 +15,37 @@ import (
 
 // flags are a node's, each also an environment variable PERDURE_<NAME>.
 type flags struct {
-	NATS        []string      `name:"nats" env:"PERDURE_NATS" placeholder:"URL" help:"External NATS servers; without, a server is embedded."`
-	Creds       string        `env:"PERDURE_CREDS" placeholder:"FILE" help:"Credentials file for external servers."`
-	NKey        string        `name:"nkey" env:"PERDURE_NKEY" placeholder:"FILE" help:"NKey seed file for external servers."`
-	TLSCA       string        `name:"tls-ca" env:"PERDURE_TLS_CA" placeholder:"FILE" help:"Certificates that external servers are checked against."`
-	TLSCert     string        `name:"tls-cert" env:"PERDURE_TLS_CERT" placeholder:"FILE" help:"Client certificate."`
-	TLSKey      string        `name:"tls-key" env:"PERDURE_TLS_KEY" placeholder:"FILE" help:"Client certificate's key."`
-	User        string        `env:"PERDURE_USER" help:"User for external servers."`
-	Password    string        `env:"PERDURE_PASSWORD" help:"Password for external servers."`
-	Token       string        `env:"PERDURE_TOKEN" help:"Token for external servers."`
-	Listen      string        `env:"PERDURE_LISTEN" default:"127.0.0.1:4222" placeholder:"ADDR" help:"Address of the embedded server (${default})."`
-	Store       string        `env:"PERDURE_STORE" default:"./perdure-data" placeholder:"DIR" help:"Directory of the embedded server (${default})."`
-	Sync        string        `env:"PERDURE_SYNC" default:"always" enum:"always,interval" help:"When an append is on disk: always (before it is acknowledged) or interval (within 2 minutes)."`
-	Replicas    int           `env:"PERDURE_REPLICAS" default:"1" help:"Replicas of the streams that this node makes (${default})."`
-	Name        string        `env:"PERDURE_NAME" help:"Name of this node, unique among living ones."`
-	Prefix      string        `env:"PERDURE_PREFIX" help:"Prefix of streams, buckets and subjects."`
-	Partitions  int           `env:"PERDURE_PARTITIONS" placeholder:"N" help:"Partitions (64); fixed when the store is made."`
-	LogStreams  int           `env:"PERDURE_LOG_STREAMS" placeholder:"N" help:"Log streams (4); fixed when the store is made."`
-	LeaseTTL    time.Duration `env:"PERDURE_LEASE_TTL" default:"5s" placeholder:"D" help:"After which a silent node is replaced (${default})."`
-	Idle        time.Duration `env:"PERDURE_IDLE" default:"5m" placeholder:"D" help:"After which a settled object leaves memory (${default})."`
-	MaxResident int           `env:"PERDURE_MAX_RESIDENT" default:"100000" placeholder:"N" help:"Objects in memory (${default})."`
-	ReplyPrefix []string      `env:"PERDURE_REPLY_PREFIX" placeholder:"SUBJECT" help:"Where replies may go, beside _INBOX."`
-	LogFormat   string        `env:"PERDURE_LOG_FORMAT" default:"text" enum:"text,json" help:"Log lines: text or json."`
-	LogLevel    slog.Level    `env:"PERDURE_LOG_LEVEL" default:"info" placeholder:"LEVEL" help:"debug, info, warn or error (${default})."`
+	NATS          []string      `name:"nats" env:"PERDURE_NATS" placeholder:"URL" help:"External NATS servers; without, a server is embedded."`
+	Creds         string        `env:"PERDURE_CREDS" placeholder:"FILE" help:"Credentials file for external servers."`
+	NKey          string        `name:"nkey" env:"PERDURE_NKEY" placeholder:"FILE" help:"NKey seed file for external servers."`
+	TLSCA         string        `name:"tls-ca" env:"PERDURE_TLS_CA" placeholder:"FILE" help:"Certificates that external servers are checked against."`
+	TLSCert       string        `name:"tls-cert" env:"PERDURE_TLS_CERT" placeholder:"FILE" help:"Client certificate."`
+	TLSKey        string        `name:"tls-key" env:"PERDURE_TLS_KEY" placeholder:"FILE" help:"Client certificate's key."`
+	User          string        `env:"PERDURE_USER" help:"User for external servers."`
+	Password      string        `env:"PERDURE_PASSWORD" help:"Password for external servers."`
+	Token         string        `env:"PERDURE_TOKEN" help:"Token for external servers."`
+	Listen        string        `env:"PERDURE_LISTEN" default:"127.0.0.1:4222" placeholder:"ADDR" help:"Address of the embedded server (${default})."`
+	Store         string        `env:"PERDURE_STORE" default:"./perdure-data" placeholder:"DIR" help:"Directory of the embedded server (${default})."`
+	Sync          string        `env:"PERDURE_SYNC" default:"always" enum:"always,interval" help:"When an append is on disk: always (before it is acknowledged) or interval (within 2 minutes)."`
+	ClusterListen string        `env:"PERDURE_CLUSTER_LISTEN" placeholder:"ADDR" help:"Address where the embedded server meets those of other nodes; they form a NATS cluster."`
+	ClusterName   string        `env:"PERDURE_CLUSTER_NAME" placeholder:"NAME" help:"Name of the cluster, the same on each node (perdure)."`
+	Routes        []string      `env:"PERDURE_ROUTES" placeholder:"URL" help:"Cluster addresses of all nodes, the own one too; user and password in them, the same in each, are asked of whoever connects."`
+	Replicas      int           `env:"PERDURE_REPLICAS" default:"0" placeholder:"N" help:"Replicas of the streams that this node makes; 0 (the default) is 3 with --cluster-listen, else 1."`
+	Name          string        `env:"PERDURE_NAME" help:"Name of this node, unique among living ones; in a cluster of embedded servers also its server's, and fixed when the store is made. Default: the host's name, or local with an embedded server that is alone."`
+	Prefix        string        `env:"PERDURE_PREFIX" help:"Prefix of streams, buckets and subjects."`
+	Partitions    int           `env:"PERDURE_PARTITIONS" placeholder:"N" help:"Partitions (64); fixed when the store is made."`
+	LogStreams    int           `env:"PERDURE_LOG_STREAMS" placeholder:"N" help:"Log streams (4); fixed when the store is made."`
+	LeaseTTL      time.Duration `env:"PERDURE_LEASE_TTL" default:"5s" placeholder:"D" help:"After which a silent node is replaced (${default})."`
+	Idle          time.Duration `env:"PERDURE_IDLE" default:"5m" placeholder:"D" help:"After which a settled object leaves memory (${default})."`
+	MaxResident   int           `env:"PERDURE_MAX_RESIDENT" default:"100000" placeholder:"N" help:"Objects in memory (${default})."`
+	ReplyPrefix   []string      `env:"PERDURE_REPLY_PREFIX" placeholder:"SUBJECT" help:"Where replies may go, beside _INBOX."`
+	LogFormat     string        `env:"PERDURE_LOG_FORMAT" default:"text" enum:"text,json" help:"Log lines: text or json."`
+	LogLevel      slog.Level    `env:"PERDURE_LOG_LEVEL" default:"info" placeholder:"LEVEL" help:"debug, info, warn or error (${default})."`
 
-	ClusterListen string   `env:"PERDURE_CLUSTER_LISTEN" placeholder:"ADDR" help:"Cluster address of the embedded server. Not built yet."`
-	ClusterName   string   `env:"PERDURE_CLUSTER_NAME" placeholder:"NAME" help:"Name of the cluster. Not built yet."`
-	Routes        []string `env:"PERDURE_ROUTES" placeholder:"URL" help:"Other servers of the cluster. Not built yet."`
-	HTTP          string   `name:"http" env:"PERDURE_HTTP" default:"off" placeholder:"ADDR" help:"Address of the HTTP gateway, or off (${default}). Not built yet."`
-	HTTPToken     string   `name:"http-token" env:"PERDURE_HTTP_TOKEN" help:"Bearer token of the gateway. Not built yet."`
-	HTTPInsecure  bool     `name:"http-insecure" env:"PERDURE_HTTP_INSECURE" help:"Let the gateway listen beyond loopback without a token. Not built yet."`
-	Metrics       string   `env:"PERDURE_METRICS" default:"off" placeholder:"ADDR" help:"Address of Prometheus metrics, or off (${default}). Not built yet."`
+	HTTP         string `name:"http" env:"PERDURE_HTTP" default:"off" placeholder:"ADDR" help:"Address of the HTTP gateway, or off (${default}). Not built yet."`
+	HTTPToken    string `name:"http-token" env:"PERDURE_HTTP_TOKEN" help:"Bearer token of the gateway. Not built yet."`
+	HTTPInsecure bool   `name:"http-insecure" env:"PERDURE_HTTP_INSECURE" help:"Let the gateway listen beyond loopback without a token. Not built yet."`
+	Metrics      string `env:"PERDURE_METRICS" default:"off" placeholder:"ADDR" help:"Address of Prometheus metrics, or off (${default}). Not built yet."`
 
 	Version kong.VersionFlag `help:"Print the version."`
 }
@@ -82,9 +82,6 @@ func (f *flags) notBuilt() []string {
 		name string
 		set  bool
 	}{
-		{"--cluster-listen", f.ClusterListen != ""},
-		{"--cluster-name", f.ClusterName != ""},
-		{"--routes", len(f.Routes) > 0},
 		{"--http", f.HTTP != "off"},
 		{"--http-token", f.HTTPToken != ""},
 		{"--http-insecure", f.HTTPInsecure},
@@ -104,6 +101,7 @@ func (f *flags) config(stderr io.Writer) Config {
 			Creds: f.Creds, NKey: f.NKey, User: f.User, Password: f.Password, Token: f.Token,
 			TLSCA: f.TLSCA, TLSCert: f.TLSCert, TLSKey: f.TLSKey,
 		},
+		Cluster:  Cluster{Listen: f.ClusterListen, Name: f.ClusterName, Routes: f.Routes},
 		Replicas: f.Replicas, Partitions: f.Partitions, LogStreams: f.LogStreams, LeaseTTL: f.LeaseTTL, Idle: f.Idle,
 		MaxResident: f.MaxResident, ReplyPrefix: f.ReplyPrefix, Logger: f.logger(stderr),
 	}
@@ -117,10 +115,10 @@ func (f *flags) logger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, opts))
 }
 
-// defaultName is the host's name among external servers. The embedded server's node has a fixed one: it is the same
-// node after each restart on its store, whatever the host is called then.
-func defaultName(external bool) string {
-	if host, err := os.Hostname(); external && err == nil {
+// defaultName is the host's name where there may be other nodes. A node whose embedded server is alone has a fixed one:
+// it is the same node after each restart on its store, whatever the host is called then.
+func defaultName(others bool) string {
+	if host, err := os.Hostname(); others && err == nil {
 		return strings.Map(func(r rune) rune {
 			if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' {
 				return r

@@ -147,6 +147,15 @@ func TestStart_Usage(t *testing.T) {
 		{"--cluster-listen", "127.0.0.1:0", "--nats", nobody},
 		{"--cluster-name", "c", "--nats", nobody},
 		{"--routes", nobody, "--nats", nobody},
+		{"--cluster-name", "c"},
+		{"--routes", nobody},
+		{"--cluster-listen", "127.0.0.1:0"},
+		{"--cluster-listen", "nowhere", "--routes", nobody},
+		{"--cluster-listen", "127.0.0.1:99999", "--routes", nobody},
+		{"--cluster-name", "a b", "--cluster-listen", "127.0.0.1:0", "--routes", nobody},
+		{"--routes", "nats://127.0.0.1", "--cluster-listen", "127.0.0.1:0"},
+		{"--routes", "nats://a:b@127.0.0.1:1,nats://127.0.0.1:2", "--cluster-listen", "127.0.0.1:0"},
+		{"--replicas", "6", "--cluster-listen", "127.0.0.1:0", "--routes", nobody},
 	} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			p := program(t)

@@ -1,0 +1,2 @@
+// Package embedded runs nodes whose embedded servers form a NATS cluster.
+package embedded
