@@ -156,7 +156,7 @@ func (s *Store) because(err error) string {
 	case errors.Is(err, errExists), errors.Is(err, errNoMeta):
 		return "another node is making the store"
 	default:
-		return "there is no leader yet: more than half of the servers must be up"
+		return "no leader yet: more than half of the servers must be up, and all of them when their stores are new"
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -113,6 +114,13 @@ func (s *Store) allowTTL(ctx context.Context, info *js.StreamInfo, want js.Strea
 }
 
 func (s *Store) createStream(ctx context.Context, want js.StreamConfig) (*js.StreamInfo, error) {
+	if want.MaxBytes > 0 {
+		room, err := s.room(ctx)
+		if err != nil {
+			return nil, err
+		}
+		want.MaxBytes = min(want.MaxBytes, room)
+	}
 	for {
 		stream, err := s.js.CreateStream(ctx, want)
 		switch {
@@ -123,12 +131,34 @@ func (s *Store) createStream(ctx context.Context, want js.StreamConfig) (*js.Str
 			return nil, s.overlap(ctx, want)
 		case isCode(err, js.JSErrCodeStreamNameInUse): // made by another node meanwhile, with another size perhaps
 			return nil, errExists
-		case isCode(err, errStorageExceeded, errInsufficient) && want.MaxBytes/8 >= minInboxBytes:
+		case noRoom(err) && want.MaxBytes/8 >= minInboxBytes:
 			want.MaxBytes /= 8 // the others need some, too
 		default:
 			return nil, fmt.Errorf("create stream %s: %w", want.Name, err)
 		}
 	}
+}
+
+// room is the most that a bounded stream, which reserves its bound, may take of an account: a quarter.
+func (s *Store) room(ctx context.Context) (int64, error) {
+	info, err := s.js.AccountInfo(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("look up the account's limits: %w", err)
+	}
+	limit := info.Limits.MaxStore
+	if tier, ok := info.Tiers[fmt.Sprintf("R%d", s.cfg.Replicas)]; ok {
+		limit = tier.Limits.MaxStore
+	}
+	if limit <= 0 {
+		return math.MaxInt64, nil
+	}
+	return max(limit/int64(s.cfg.Replicas)/4, minInboxBytes), nil
+}
+
+// noRoom reports whether a stream is too large for a server or an account. Servers of a cluster say that no peer is
+// suitable, and why.
+func noRoom(err error) bool {
+	return isCode(err, errStorageExceeded, errInsufficient) || isCode(err, errNoPeers) && strings.Contains(err.Error(), "insufficient storage")
 }
 
 // checkStream reports what makes a stream unfit. What operators may tune is not looked at.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	js "github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
@@ -195,6 +196,19 @@ func TestProvision_smallServer(t *testing.T) {
 	}
 	if got := info.CachedInfo().Config.MaxBytes; got != 16<<20 {
 		t.Errorf("inbox is bounded by %d", got)
+	}
+}
+
+// TestProvision_smallCluster: a bound that no server has room for makes room.
+func TestProvision_smallCluster(t *testing.T) {
+	servers := natstest.Cluster(t, func(o *server.Options) { o.JetStreamMaxStore = 64 << 20 })
+	s := provision(t, natstest.Connect(t, servers[0]), Config{Replicas: 3})
+	info, err := s.js.Stream(t.Context(), s.names.InboxStream())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := info.CachedInfo().Config; c.MaxBytes != 16<<20 || c.Replicas != 3 {
+		t.Errorf("inbox is bounded by %d, %d replicas", c.MaxBytes, c.Replicas)
 	}
 }
 
