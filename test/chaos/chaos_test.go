@@ -1,11 +1,9 @@
 package chaos
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -34,12 +32,12 @@ const (
 // TestKill drives 64 callers, half of what they do calls and half sends, against 100 objects, while the node is killed
 // with SIGKILL at random moments and started again on its store.
 func TestKill(t *testing.T) {
-	kills, seed := number(t, "N", 5), number(t, "SEED", int(time.Now().UnixNano()))
+	kills, seed := harness.Number(t, "N", 5), harness.Number(t, "SEED", int(time.Now().UnixNano()))
 	t.Logf("SEED=%d N=%d", seed, kills)
 	dir := t.TempDir()
 	journal := filepath.Join(dir, "steps")
 	program := harness.Program{
-		Binary: harness.Build(t, "github.com/perdure/perdure/test/chaos/node"),
+		Binary: harness.Build(t, "github.com/perdure/perdure/test/node"),
 		Store:  filepath.Join(dir, "store"), Listen: fmt.Sprintf("127.0.0.1:%d", natstest.FreePort(t)),
 		Args: []string{"--sync", []string{"interval", "always"}[seed&1], "--idle", "2s", "--log-level", "warn"}, Env: []string{"STEP_JOURNAL=" + journal},
 	}
@@ -97,23 +95,16 @@ func TestKill(t *testing.T) {
 		t.Errorf("%d messages in the logs are no records", foreign)
 	}
 	harness.CheckLogs(t, logs)
-	checkSteps(t, journal, logs)
+	steps := harness.NewStepCheck("first", "second")
+	for _, records := range logs {
+		for _, r := range records {
+			steps.Record(r)
+		}
+	}
+	steps.Check(t, harness.ReadJournal(t, journal))
 	if dead := harness.ReadStream(t, nc, "PERDURE_DEAD"); len(dead) > 0 {
 		t.Errorf("%d dead letters, the first: %s", len(dead), dead[0].Data)
 	}
-}
-
-func number(t *testing.T, name string, otherwise int) int {
-	t.Helper()
-	v := os.Getenv(name)
-	if v == "" {
-		return otherwise
-	}
-	n, err := strconv.Atoi(v)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n
 }
 
 func wait(p *harness.Process, d time.Duration) {
@@ -149,13 +140,13 @@ func (l *load) start(p harness.Program, seed uint64) {
 	}
 	for i := range callers {
 		c := &caller{
-			load: l, name: fmt.Sprintf("caller-%02d", i), client: perdure.NewClient(conns[i%len(conns)]),
-			rand: rand.New(rand.NewPCG(seed, uint64(100+i))), said: map[string]int{},
+			load: l, name: fmt.Sprintf("caller-%02d", i), said: map[string]int{},
+			Caller: harness.Caller{TB: l.t, Client: perdure.NewClient(conns[i%len(conns)]), Rand: rand.New(rand.NewPCG(seed, uint64(100+i)))},
 		}
 		l.wg.Go(c.run)
 	}
 	for i := range workers {
-		c := &caller{load: l, name: fmt.Sprintf("employer-%d", i), client: perdure.NewClient(conns[i]), rand: rand.New(rand.NewPCG(seed, uint64(500+i)))}
+		c := &caller{load: l, name: fmt.Sprintf("employer-%d", i), Caller: harness.Caller{TB: l.t, Client: perdure.NewClient(conns[i]), Rand: rand.New(rand.NewPCG(seed, uint64(500+i)))}}
 		l.wg.Go(func() { c.employ(actor.Address{Type: "worker", Key: strconv.Itoa(i)}) })
 	}
 }
@@ -163,10 +154,9 @@ func (l *load) start(p harness.Program, seed uint64) {
 // caller does one thing after another and repeats each until it is acknowledged.
 type caller struct {
 	*load
-	name   string
-	client *perdure.Client
-	rand   *rand.Rand
-	said   map[string]int // by ledger: how many entries it got from this caller
+	harness.Caller
+	name string
+	said map[string]int // by ledger: how many entries it got from this caller
 }
 
 func (c *caller) run() {
@@ -177,13 +167,13 @@ func (c *caller) run() {
 		default:
 		}
 		id := fmt.Sprintf("%s-%d", c.name, n)
-		call := c.rand.IntN(2) == 0
-		switch i := c.rand.IntN(counters + tallies + ledgers); {
+		call := c.Rand.IntN(2) == 0
+		switch i := c.Rand.IntN(counters + tallies + ledgers); {
 		case i < counters:
-			amount := 1 + c.rand.IntN(9)
+			amount := 1 + c.Rand.IntN(9)
 			c.add(actor.Address{Type: "counter", Key: strconv.Itoa(i)}, "action", objects.Action{Type: "increment", Amount: amount}, amount, id, call)
 		case i < counters+tallies:
-			amount := 1 + c.rand.IntN(9)
+			amount := 1 + c.Rand.IntN(9)
 			c.add(actor.Address{Type: "tally", Key: strconv.Itoa(i)}, "add", objects.Amount{N: amount}, amount, id, call)
 		default:
 			addr := actor.Address{Type: "ledger", Key: strconv.Itoa(i)}
@@ -208,43 +198,15 @@ func (c *caller) add(addr actor.Address, hook string, in any, amount int, id str
 	}
 }
 
-// do calls or sends until it is acknowledged, with the same call id. The outcome of a send is nil.
+// do calls or sends until it is acknowledged. The outcome of a send is nil.
 func (c *caller) do(addr actor.Address, hook string, in any, id string, call bool) *actor.Outcome {
-	payload, err := json.Marshal(in)
-	if err != nil {
-		c.t.Error(err)
-		return nil
+	if call {
+		return c.Call(addr, hook, in, id)
 	}
-	for deadline := time.Now().Add(90 * time.Second); time.Now().Before(deadline); {
-		h := actor.CallHeader{CallID: id, Timeout: time.Duration(500+c.rand.IntN(4000)) * time.Millisecond}
-		if call {
-			if o, err := c.client.Call(context.Background(), addr, hook, payload, h); err == nil {
-				return o
-			} else if !passing(err) {
-				c.t.Errorf("call %s of %s: %v", hook, addr, err)
-				return nil
-			}
-			continue
-		}
-		if _, err := c.client.Send(context.Background(), addr, hook, payload, h); err == nil {
-			c.sends.add()
-			return nil
-		} else if !passing(err) {
-			c.t.Errorf("send %s to %s: %v", hook, addr, err)
-			return nil
-		}
+	if c.Send(addr, hook, in, id) > 0 {
+		c.sends.add()
 	}
-	c.t.Errorf("%s of %s (call %v, id %s) is not acknowledged after 90 s", hook, addr, call, id)
 	return nil
-}
-
-// passing reports whether asking again may help.
-func passing(err error) bool {
-	code := actor.Code(0)
-	if e, ok := asError(err); ok {
-		code = e.Code
-	}
-	return code == actor.CodeUnavailable || code == actor.CodeTimeout
 }
 
 func (c *caller) employ(addr actor.Address) {
@@ -254,7 +216,7 @@ func (c *caller) employ(addr actor.Address) {
 			return
 		default:
 		}
-		o := c.do(addr, "work", objects.Job{ID: n, Millis: c.rand.IntN(60)}, fmt.Sprintf("%s-%d", c.name, n), true)
+		o := c.do(addr, "work", objects.Job{ID: n, Millis: c.Rand.IntN(60)}, fmt.Sprintf("%s-%d", c.name, n), true)
 		if o == nil {
 			return
 		}

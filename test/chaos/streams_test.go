@@ -24,11 +24,11 @@ const words = 1000
 // TestKill_Streams kills the node while a step that repeats itself and a step that rewinds write to their streams and
 // fail once each. Every reader ends with the whole speech, whenever it came.
 func TestKill_Streams(t *testing.T) {
-	kills, seed := number(t, "N", 5), number(t, "SEED", int(time.Now().UnixNano()))
+	kills, seed := harness.Number(t, "N", 5), harness.Number(t, "SEED", int(time.Now().UnixNano()))
 	t.Logf("SEED=%d N=%d", seed, kills)
 	dir := t.TempDir()
 	program := harness.Program{
-		Binary: harness.Build(t, "github.com/perdure/perdure/test/chaos/node"),
+		Binary: harness.Build(t, "github.com/perdure/perdure/test/node"),
 		Store:  filepath.Join(dir, "store"), Listen: fmt.Sprintf("127.0.0.1:%d", natstest.FreePort(t)),
 		Args: []string{"--sync", []string{"interval", "always"}[seed&1], "--log-level", "warn"},
 	}
@@ -137,7 +137,7 @@ func (sp *speech) give(ctx context.Context) {
 			sp.voice = voice
 			return
 		}
-		if !passing(err) || ctx.Err() != nil {
+		if !harness.Passing(err) || ctx.Err() != nil {
 			sp.t.Errorf("%s: %v", sp.addr, err)
 			return
 		}

@@ -2,9 +2,7 @@ package harness
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -23,38 +21,72 @@ type Logged struct {
 func Logs(tb testing.TB, nc *nats.Conn) (logs map[string][]Logged, foreign int) {
 	tb.Helper()
 	logs = map[string][]Logged{}
+	foreign = EachRecord(tb, nc, func(r Logged) { logs[r.Subject] = append(logs[r.Subject], r) })
+	return logs, foreign
+}
+
+// EachRecord calls fn for each record of all event logs, those of one log in order, and returns how many messages are
+// no records.
+func EachRecord(tb testing.TB, nc *nats.Conn, fn func(r Logged)) (foreign int) {
+	tb.Helper()
 	for _, name := range LogStreams(tb, nc) {
-		for _, m := range ReadStream(tb, nc, name) {
+		EachMessage(tb, nc, name, func(m Message) {
 			rec, err := actor.DecodeRecord(m.Data)
 			if err != nil || m.Header.Get("Perdure-Turn") == "" {
 				foreign++
-				continue
+				return
 			}
-			logs[m.Subject] = append(logs[m.Subject], Logged{m, rec})
-		}
+			fn(Logged{m, rec})
+		})
 	}
-	return logs, foreign
+	return foreign
 }
 
 // CheckLogs checks what must hold in every log, whatever happened to the nodes that wrote it.
 func CheckLogs(tb testing.TB, logs map[string][]Logged) {
 	tb.Helper()
-	turns := map[string]string{}
-	for subject, records := range logs {
-		c := logCheck{tb: tb, subject: subject, received: map[string]bool{}, ended: map[string]bool{}, inbox: map[uint64]bool{}, steps: map[string]bool{}}
-		for i, r := range records {
-			if other, double := turns[r.Header.Get("Perdure-Turn")]; double {
-				c.wrong(r, "turn is also in %s", other)
-			}
-			turns[r.Header.Get("Perdure-Turn")] = subject
-			c.record(i, r, records[:i])
+	c := NewLogCheck(tb)
+	for _, records := range logs {
+		for _, r := range records {
+			c.Record(r)
 		}
 	}
+}
+
+// LogCheck is [CheckLogs] record by record, for logs that are too large to be kept.
+type LogCheck struct {
+	tb    testing.TB
+	turns map[string]string // turn → log
+	logs  map[string]*logCheck
+}
+
+// NewLogCheck returns a check that has seen nothing.
+func NewLogCheck(tb testing.TB) *LogCheck {
+	tb.Helper()
+	return &LogCheck{tb: tb, turns: map[string]string{}, logs: map[string]*logCheck{}}
+}
+
+// Record checks one record against those before it. The records of a log come in order.
+func (l *LogCheck) Record(r Logged) {
+	l.tb.Helper()
+	c := l.logs[r.Subject]
+	if c == nil {
+		c = &logCheck{tb: l.tb, subject: r.Subject, received: map[string]bool{}, ended: map[string]bool{}, inbox: map[uint64]bool{}, steps: map[string]bool{}}
+		l.logs[r.Subject] = c
+	}
+	turn := r.Header.Get("Perdure-Turn")
+	if other, double := l.turns[turn]; double {
+		c.wrong(r, "turn is also in %s", other)
+	}
+	l.turns[turn] = r.Subject
+	c.record(r)
 }
 
 type logCheck struct {
 	tb       testing.TB
 	subject  string
+	n        uint64 // records seen
+	last     header // of the last one
 	at       time.Time
 	claimed  uint64 // epoch of the last run_claimed
 	received map[string]bool
@@ -64,6 +96,13 @@ type logCheck struct {
 	bad      int
 }
 
+// header is what a record says about itself and where those before it are.
+type header struct {
+	seq, epoch, inbox uint64
+	incarnation       string
+	page, prev        string
+}
+
 func (c *logCheck) wrong(r Logged, format string, args ...any) {
 	c.tb.Helper()
 	if c.bad++; c.bad <= 5 {
@@ -71,27 +110,29 @@ func (c *logCheck) wrong(r Logged, format string, args ...any) {
 	}
 }
 
-func (c *logCheck) record(i int, r Logged, before []Logged) {
+func (c *logCheck) record(r Logged) {
 	c.tb.Helper()
 	if got := r.Header.Get("Perdure-Epoch"); got != strconv.FormatUint(r.Epoch, 10) {
 		c.wrong(r, "epoch is %s in the header, %d in the record", got, r.Epoch)
 	}
-	if r.N != uint64(i+1) {
-		c.wrong(r, "is record %d by its own count, %d in the stream", r.N, i+1)
+	c.n++
+	if r.N != c.n {
+		c.wrong(r, "is record %d by its own count, %d in the stream", r.N, c.n)
 	}
-	if i > 0 {
-		p := before[i-1]
+	p := c.last
+	c.last = header{r.Seq, r.Epoch, r.Inbox, r.Incarnation, r.Header.Get("Perdure-Page"), r.Header.Get("Perdure-Prev")}
+	if c.n > 1 {
 		switch {
-		case r.Incarnation != p.Incarnation:
+		case r.Incarnation != p.incarnation:
 			c.wrong(r, "incarnation changed")
-		case r.Epoch < p.Epoch:
-			c.wrong(r, "epoch went back from %d to %d", p.Epoch, r.Epoch)
-		case r.Inbox < p.Inbox:
-			c.wrong(r, "inbox position went back from %d to %d", p.Inbox, r.Inbox)
+		case r.Epoch < p.epoch:
+			c.wrong(r, "epoch went back from %d to %d", p.epoch, r.Epoch)
+		case r.Inbox < p.inbox:
+			c.wrong(r, "inbox position went back from %d to %d", p.inbox, r.Inbox)
 		}
 	}
-	if got, want := indexed(r, before), sequences(before); !slices.Equal(got, want) {
-		c.wrong(r, "its index leads to %v, before it are %v", got, want)
+	if !c.last.follows(p) {
+		c.wrong(r, "its index is page %q after %q, that of record %d before it page %q after %q", c.last.page, c.last.prev, p.seq, p.page, p.prev)
 	}
 	if len(r.Events) == 0 {
 		c.wrong(r, "has no events")
@@ -99,6 +140,21 @@ func (c *logCheck) record(i int, r Logged, before []Logged) {
 	for j := range r.Events {
 		c.event(r, j, &r.Events[j])
 	}
+}
+
+// follows reports whether the index leads to the record before and, through that one's, to all before it: either the
+// page goes on, or a new one begins.
+func (h header) follows(before header) bool {
+	seq := strconv.FormatUint(before.seq, 10)
+	switch {
+	case before.seq == 0:
+		return h.page == "" && h.prev == ""
+	case h.page == "":
+		return h.prev == seq
+	case before.page != "":
+		seq = before.page + "," + seq
+	}
+	return h.page == seq && h.prev == before.prev
 }
 
 func (c *logCheck) event(r Logged, j int, ev *actor.Event) {
@@ -137,37 +193,4 @@ func (c *logCheck) event(r Logged, j int, ev *actor.Event) {
 		c.steps[ev.ID] = true
 	default:
 	}
-}
-
-// indexed follows the index of r through the pages before it.
-func indexed(r Logged, before []Logged) []uint64 {
-	at := map[uint64]Logged{}
-	for _, b := range before {
-		at[b.Seq] = b
-	}
-	var all []uint64
-	for m := r.Message; ; {
-		var page []uint64
-		if text := m.Header.Get("Perdure-Page"); text != "" {
-			for s := range strings.SplitSeq(text, ",") {
-				seq, _ := strconv.ParseUint(s, 10, 64)
-				page = append(page, seq)
-			}
-		}
-		all = append(page, all...)
-		prev, _ := strconv.ParseUint(m.Header.Get("Perdure-Prev"), 10, 64)
-		if prev == 0 || len(all) > len(before) {
-			return all
-		}
-		all = append([]uint64{prev}, all...)
-		m = at[prev].Message
-	}
-}
-
-func sequences(records []Logged) []uint64 {
-	var all []uint64
-	for _, r := range records {
-		all = append(all, r.Seq)
-	}
-	return all
 }

@@ -62,6 +62,7 @@ func (p Program) Start(tb testing.TB) *Process {
 	}
 	proc.cmd.Env = append(os.Environ(), p.Env...)
 	proc.cmd.Stderr = proc.stderr
+	dieWithParent(proc.cmd)
 	stdout, err := proc.cmd.StdoutPipe()
 	if err != nil {
 		tb.Fatal(err)
@@ -128,9 +129,18 @@ func (p *Process) ExitCode(tb testing.TB, within time.Duration) int {
 // Stderr returns the last of what the process wrote to its standard error.
 func (p *Process) Stderr() string { return p.stderr.String() }
 
+// Mark returns where the standard error is now, for [Process.Said].
+func (p *Process) Mark() int { return p.stderr.written() }
+
+// Said reports whether the process has written this to its standard error since the mark, and not too much after it.
+func (p *Process) Said(text string, mark int) bool {
+	return strings.Contains(p.stderr.since(mark), text)
+}
+
 // tail keeps the last of what is written.
 type tail struct {
 	mu  sync.Mutex
+	n   int // bytes written
 	buf bytes.Buffer
 }
 
@@ -140,6 +150,7 @@ func (t *tail) Write(b []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.buf.Write(b)
+	t.n += len(b)
 	if over := t.buf.Len() - tailLen; over > 0 {
 		t.buf.Next(over)
 	}
@@ -152,14 +163,32 @@ func (t *tail) String() string {
 	return t.buf.String()
 }
 
+func (t *tail) written() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.n
+}
+
+func (t *tail) since(mark int) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.buf.Bytes()[max(t.buf.Len()-(t.n-mark), 0):])
+}
+
 // Connect connects to the program's server and stays connected over restarts.
 func (p Program) Connect(tb testing.TB, opts ...nats.Option) *nats.Conn {
+	tb.Helper()
+	return Connect(tb, fmt.Sprintf("nats://%s", p.Listen), opts...)
+}
+
+// Connect connects to servers, which may come later, and stays connected over their restarts.
+func Connect(tb testing.TB, urls string, opts ...nats.Option) *nats.Conn {
 	tb.Helper()
 	opts = append([]nats.Option{
 		nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond), nats.RetryOnFailedConnect(true),
 		nats.Timeout(2 * time.Second), nats.Name("test " + tb.Name()),
 	}, opts...)
-	nc, err := nats.Connect(fmt.Sprintf("nats://%s", p.Listen), opts...)
+	nc, err := nats.Connect(urls, opts...)
 	if err != nil {
 		tb.Fatalf("connect: %v", err)
 	}

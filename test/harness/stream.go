@@ -23,12 +23,19 @@ type Message struct {
 // ReadStream returns every message of a stream, oldest first.
 func ReadStream(tb testing.TB, nc *nats.Conn, name string) []Message {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(tb.Context(), time.Minute)
+	var all []Message
+	EachMessage(tb, nc, name, func(m Message) { all = append(all, m) })
+	return all
+}
+
+// EachMessage calls fn for every message that a stream has now, oldest first.
+func EachMessage(tb testing.TB, nc *nats.Conn, name string, fn func(m Message)) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), 5*time.Minute)
 	defer cancel()
 	stream := lookUp(ctx, tb, nc, name)
-	left := stream.CachedInfo().State.Msgs
-	if left == 0 {
-		return nil
+	if stream.CachedInfo().State.Msgs == 0 {
+		return
 	}
 	consumer, err := stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
 		AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverAllPolicy, MemoryStorage: true, InactiveThreshold: time.Minute,
@@ -41,19 +48,18 @@ func ReadStream(tb testing.TB, nc *nats.Conn, name string) []Message {
 		tb.Fatalf("read stream %s: %v", name, err)
 	}
 	defer it.Stop()
-	var all []Message
-	for {
+	for n := 0; ; n++ {
 		m, err := it.Next(jetstream.NextContext(ctx))
 		if err != nil {
-			tb.Fatalf("read stream %s after %d messages: %v", name, len(all), err)
+			tb.Fatalf("read stream %s after %d messages: %v", name, n, err)
 		}
 		meta, err := m.Metadata()
 		if err != nil {
 			tb.Fatalf("read stream %s: %v", name, err)
 		}
-		all = append(all, Message{m.Subject(), meta.Sequence.Stream, meta.Timestamp, m.Headers(), m.Data()})
+		fn(Message{m.Subject(), meta.Sequence.Stream, meta.Timestamp, m.Headers(), m.Data()})
 		if meta.NumPending == 0 {
-			return all
+			return
 		}
 	}
 }

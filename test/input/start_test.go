@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 
 var binary = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(programs, "node")
-	out, err := exec.Command("go", "build", "-o", path, "github.com/perdure/perdure/test/chaos/node").CombinedOutput()
+	out, err := exec.Command("go", "build", "-o", path, "github.com/perdure/perdure/test/node").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build: %w\n%s", err, out)
 	}

@@ -2,6 +2,7 @@ package objects
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -19,7 +20,12 @@ type Job struct {
 // Work is the worker's hook.
 var Work = actor.NewHook[Job, int]("work")
 
-// Journal counts step executions outside of the process: a line each, synced, "<unix ns> <attempt> <step id>".
+// Journal notes step executions outside of the process, a line when a body begins and one when it ends:
+//
+//	begin <unix ns> <attempt> <step id> <run>
+//	end <unix ns> <unix ns of the begin> <step id>
+//
+// What is written is there after kill -9, so nothing is synced.
 type Journal struct {
 	mu   sync.Mutex
 	path string
@@ -28,12 +34,20 @@ type Journal struct {
 // NewJournal returns the journal in this file.
 func NewJournal(path string) *Journal { return &Journal{path: path} }
 
-// Note writes the line of the step that ctx belongs to.
-func (j *Journal) Note(ctx context.Context) error {
+// Begin notes that the body of the step that ctx belongs to begins. The body calls end last.
+func (j *Journal) Begin(ctx context.Context) (end func() error, err error) {
 	info, ok := actor.StepMetadata(ctx)
 	if !ok {
-		return actor.Terminal(fmt.Errorf("no step"))
+		return nil, actor.Terminal(fmt.Errorf("no step"))
 	}
+	began := time.Now().UnixNano()
+	if err := j.line("begin %d %d %s %s", began, info.Attempt, info.ID, info.Run.RunID); err != nil {
+		return nil, err
+	}
+	return func() error { return j.line("end %d %d %s", time.Now().UnixNano(), began, info.ID) }, nil
+}
+
+func (j *Journal) line(format string, args ...any) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	f, err := os.OpenFile(j.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
@@ -41,19 +55,19 @@ func (j *Journal) Note(ctx context.Context) error {
 		return err
 	}
 	defer f.Close()
-	if _, err := fmt.Fprintf(f, "%d %d %s\n", time.Now().UnixNano(), info.Attempt, info.ID); err != nil {
-		return err
-	}
-	return f.Sync()
+	_, err = fmt.Fprintf(f, format+"\n", args...)
+	return err
 }
 
-// NewWorker defines the workflow "worker": each job is a step, a sleep and another step, which note themselves in j.
+// NewWorker defines the workflow "worker": each job is a step, a sleep and another step, whose bodies note themselves in j.
 func NewWorker(j *Journal) actor.Definition {
 	effect := func(ctx context.Context, job Job) (int, error) {
-		if err := j.Note(ctx); err != nil {
+		end, err := j.Begin(ctx)
+		if err != nil {
 			return 0, err
 		}
-		return job.ID, Pause(ctx, time.Duration(job.Millis)*time.Millisecond)
+		err = Pause(ctx, time.Duration(job.Millis)*time.Millisecond)
+		return job.ID, errors.Join(err, end())
 	}
 	quick := actor.NewStep("first", effect)
 	slow := actor.NewStep("second", effect)
