@@ -14,7 +14,7 @@ export SEED N
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: check
 check: vet lint test ## what to run before a commit: vet, format, lint, tidy, tests
@@ -46,8 +46,15 @@ sim: ## whole nodes in virtual time: sleeps, retries, eviction
 	go test -count=1 ./test/virtual/...
 
 .PHONY: cluster
-cluster: ## three servers, R3, in real time
+cluster: ## three servers, R3, in real time; three nodes that are killed, stopped and restarted, in short
 	go test -count=1 -run 'R3|[Cc]luster|Replicated' ./jetstream/...
+	go test -count=1 -v ./test/cluster/...
+
+.PHONY: cluster-full
+cluster-full: ## the same nodes at full length, then with three replicas and every append synced: for docs/reliability.md
+	@git log -1 --format='commit %h of %cs'
+	FULL=1 go test -count=1 -v -timeout 3h ./test/cluster/...
+	FULL=1 REPLICAS=3 SYNC=always go test -count=1 -v -timeout 3h ./test/cluster/...
 
 .PHONY: chaos
 chaos: ## kill real node processes under load and check that nothing is lost or doubled

@@ -27,10 +27,14 @@ func Options(dir string) *server.Options {
 	}
 }
 
-// Server runs a server with a store of its own on a random port.
-func Server(tb testing.TB) *server.Server {
+// Server runs a server with a store of its own on a random port. Each change is made to its options.
+func Server(tb testing.TB, changes ...func(*server.Options)) *server.Server {
 	tb.Helper()
-	return Start(tb, Options(tb.TempDir()))
+	opts := Options(tb.TempDir())
+	for _, change := range changes {
+		change(opts)
+	}
+	return Start(tb, opts)
 }
 
 // Bubble runs a server without sockets, for use inside a synctest bubble: connect with [Connect].

@@ -28,7 +28,13 @@ type Program struct {
 // Build compiles the package into a temporary folder and returns the binary's path.
 func Build(tb testing.TB, pkg string) string {
 	tb.Helper()
-	binary := filepath.Join(tb.TempDir(), filepath.Base(pkg))
+	return BuildIn(tb, tb.TempDir(), pkg)
+}
+
+// BuildIn is [Build] into this folder.
+func BuildIn(tb testing.TB, dir, pkg string) string {
+	tb.Helper()
+	binary := filepath.Join(dir, filepath.Base(pkg))
 	out, err := exec.CommandContext(tb.Context(), "go", "build", "-o", binary, pkg).CombinedOutput()
 	if err != nil {
 		tb.Fatalf("build %s: %v\n%s", pkg, err, out)

@@ -1,0 +1,46 @@
+package cluster
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+)
+
+// TestPause stops a node that owns partitions for longer than its lease, under load, and lets it go on: it drops what
+// it had, what it does then changes nothing, and it takes part again by itself.
+func TestPause(t *testing.T) {
+	both(t, func(t *testing.T, f form) {
+		seed := seed(t)
+		pauses := length(t, "N", 3, 50)
+		top := begin(t, f, 3)
+		load := top.drive(seed, fullLoad)
+		r := rand.New(rand.NewPCG(seed, 1<<32))
+		for range pauses {
+			load.goOn(500 * time.Millisecond)
+			victim := top.pick(r)
+			mark := victim.proc.Mark()
+			wake := victim.stop()
+			load.goOn(top.ttl + top.ttl/2 + time.Duration(r.IntN(1000))*time.Millisecond)
+			wake()
+			victim.awaitSaid("dropping all partitions", mark, upWithin)
+			victim.awaitSaid("lease created", mark, upWithin)
+			top.awaitShared()
+		}
+		t.Logf("%d pauses; partitions by node: %v", pauses, top.watch.owned())
+		load.calm(time.Duration(length(t, "CALM", 3, 60)) * time.Second)
+		load.end()
+		load.check()
+	})
+}
+
+// pick returns a node that owns partitions.
+func (top *topology) pick(r *rand.Rand) *member {
+	top.t.Helper()
+	owned := top.watch.owned()
+	owners := slices.DeleteFunc(slices.Clone(top.nodes), func(m *member) bool { return owned[m.name] == 0 })
+	if len(owners) == 0 {
+		top.t.Fatal("no node owns a partition")
+	}
+	return owners[r.IntN(len(owners))]
+}
