@@ -131,6 +131,7 @@ func (n *Node) assemble(ctx context.Context, store *jetstream.Store, defs []acto
 		Conn: n.links.main, Replies: n.links.replies, Names: store.Names(), Partitions: store.Partitions(), Node: cfg.Name,
 		Host: host, Allowed: n.replies, Logger: cfg.Logger, Version: Version,
 		Types: func(typ string) bool { return n.owner.Hosted(typ) },
+		Drain: func(on bool) error { return n.owner.Drain(on) },
 	})
 	n.client = jetstream.NewClient(n.links.main, jetstream.ClientConfig{Names: store.Names()})
 	h := &hosting{host: host, front: front, log: log, appends: n.links.appends}

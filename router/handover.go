@@ -106,7 +106,9 @@ func (s *session) handedOver(ctx context.Context, end handover) {
 		h.stays = s.now().Mono + s.cfg.TTL
 	case handoverUnknown:
 		h.hosted, h.unclean = false, true
-		s.reread(ctx, []int{end.partition})
+		if !s.leaving.Load() { // servers that are gone would be asked for each of them
+			s.reread(ctx, []int{end.partition})
+		}
 	}
 	for _, h := range s.held {
 		if h.moving {
