@@ -210,10 +210,27 @@ func (f *Front) endTenures() {
 			continue
 		}
 		delete(f.owned, p)
-		if err := t.sub.Drain(); err != nil { // who asked before it ended is answered
+		if err := f.end(t.sub); err != nil {
 			f.complain(t.sub, err)
 		}
 	}
+}
+
+// end ends a subscription such that who asked before is answered. While the connection is lost, nothing arrives, and what
+// is drained would be subscribed to again: then the server is told after how many messages the subscription ended.
+func (f *Front) end(sub *nats.Subscription) error {
+	if f.cfg.Conn.IsConnected() {
+		return sub.Drain()
+	}
+	delivered, err := sub.Delivered()
+	if err != nil {
+		return err
+	}
+	pending, _, err := sub.Pending()
+	if err != nil {
+		return err
+	}
+	return sub.AutoUnsubscribe(int(delivered) + pending)
 }
 
 // stop ends the subscriptions, then the forwards, and waits for them.
