@@ -15,7 +15,7 @@ import (
 	"github.com/perdure/perdure/jetstream"
 )
 
-// TestNode_handOver stops the node that owns everything while callers of both kinds go on: no call fails, and each is
+// TestNode_handOver stops one of two nodes while callers of both kinds go on: no call fails, and each is
 // applied once.
 func TestNode_handOver(t *testing.T) {
 	s := natstest.Server(t)
