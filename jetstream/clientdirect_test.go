@@ -83,25 +83,11 @@ func TestClient_Direct(t *testing.T) {
 		n.public()
 
 		p := router.Partition(alice, 4)
-		n.owner.Disown(p)                             // it answers 503
-		time.AfterFunc(200*time.Millisecond, func() { // before the call is repeated
-			if err := n.owner.Own(p); err != nil {
-				t.Error(err)
-			}
-		})
-		n.call(t, c, "while it is handed over", 1, 200*time.Millisecond)
-		n.call(t, c, "afterwards", 0, 0)
-		n.owner.mu.Lock()
-		sub := n.owner.owned[p].sub
-		delete(n.owner.owned, p)
-		n.owner.mu.Unlock()
-		if err := sub.Unsubscribe(); err != nil { // the server answers that nobody is there
-			t.Fatal(err)
-		}
+		n.owner.Disown(p)
 		if err := n.owner.cfg.Conn.FlushWithContext(short(t)); err != nil {
 			t.Fatal(err)
 		}
-		time.AfterFunc(200*time.Millisecond, func() {
+		time.AfterFunc(200*time.Millisecond, func() { // before the call is repeated
 			if err := n.owner.Own(p); err != nil {
 				t.Error(err)
 			}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -54,9 +55,6 @@ const (
 	flushTimeout    = 10 * time.Second
 	// finishing is how long Run goes on after its context ended, for calls that have arrived or are forwarded.
 	finishing = 2 * time.Second
-	// linger is how long a partition's subject stays subscribed after Disown. Who asks meanwhile is told at once to
-	// ask again; without it, what is on its way when the subscription ends would be waited for in vain.
-	linger = 250 * time.Millisecond
 )
 
 // Front takes calls from NATS subjects, gives each to the owner of its partition, here or on another node,
@@ -77,7 +75,7 @@ type Front struct {
 	forwards sync.WaitGroup
 
 	mu     sync.Mutex
-	owned  map[int]*tenure
+	owned  map[int]*nats.Subscription
 	subs   []*nats.Subscription
 	closed bool // no forward starts any more
 }
@@ -95,16 +93,10 @@ func NewFront(cfg FrontConfig) *Front {
 	}
 	f := &Front{
 		cfg: cfg, log: cfg.Logger, owners: NewClient(cfg.Conn, ClientConfig{Names: cfg.Names}), service: newService(cfg),
-		ready: make(chan struct{}), owned: map[int]*tenure{},
+		ready: make(chan struct{}), owned: map[int]*nats.Subscription{},
 	}
 	f.ctx, f.cancel = context.WithCancel(context.Background()) //nolint:forbidigo // ended by Run
 	return f
-}
-
-// tenure is a partition for which this node answers, or has until just now.
-type tenure struct {
-	sub   *nats.Subscription
-	until time.Time // when the subscription ends; zero: it is owned
 }
 
 // Ready is closed when calls are taken.
@@ -172,24 +164,28 @@ func limitPending(sub *nats.Subscription) error {
 func (f *Front) Own(p int) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if t := f.owned[p]; t != nil {
-		t.until = time.Time{}
+	if f.owned[p] != nil {
 		return nil
 	}
 	sub, err := f.cfg.Conn.Subscribe(f.cfg.Names.OwnAll(p), f.forOwner)
 	if err != nil {
 		return fmt.Errorf("own partition %d: %w", p, err)
 	}
-	f.owned[p] = &tenure{sub: sub}
+	f.owned[p] = sub
 	return limitPending(sub)
 }
 
-// Disown ends what Own began. Calls that arrive nevertheless get a 503, with which they are repeated elsewhere.
+// Disown ends what Own began. Calls that are on their way get a 503, with which they are repeated elsewhere.
 func (f *Front) Disown(p int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if t := f.owned[p]; t != nil && t.until.IsZero() {
-		t.until = time.Now().Add(linger)
+	sub := f.owned[p]
+	if sub == nil {
+		return
+	}
+	delete(f.owned, p)
+	if err := f.end(sub); err != nil {
+		f.complain(sub, err)
 	}
 }
 
@@ -197,23 +193,7 @@ func (f *Front) Disown(p int) {
 func (f *Front) Owns(p int) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	t := f.owned[p]
-	return t != nil && t.until.IsZero()
-}
-
-// endTenures ends the subscriptions of what has been disowned long enough.
-func (f *Front) endTenures() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for p, t := range f.owned {
-		if t.until.IsZero() || time.Now().Before(t.until) {
-			continue
-		}
-		delete(f.owned, p)
-		if err := f.end(t.sub); err != nil {
-			f.complain(t.sub, err)
-		}
-	}
+	return f.owned[p] != nil
 }
 
 // end ends a subscription such that who asked before is answered. While the connection is lost, nothing arrives, and what
@@ -238,11 +218,8 @@ func (f *Front) stop() {
 	enough := time.AfterFunc(finishing, f.cancel)
 	defer enough.Stop()
 	f.mu.Lock()
-	subs := f.subs
-	for _, t := range f.owned {
-		subs = append(subs, t.sub)
-	}
-	f.subs, f.owned = nil, map[int]*tenure{}
+	subs := slices.AppendSeq(f.subs, maps.Values(f.owned))
+	f.subs, f.owned = nil, map[int]*nats.Subscription{}
 	f.mu.Unlock()
 	f.drain(subs)
 	f.mu.Lock()
@@ -286,18 +263,15 @@ func (f *Front) complain(sub *nats.Subscription, err error) {
 	}
 }
 
-// watch ends tenures, and says when the node is too slow for its callers, until ctx ends.
+// watch says when the node is too slow for its callers, until ctx ends.
 func (f *Front) watch(ctx context.Context) {
-	tenures, drops := time.NewTicker(linger), time.NewTicker(lookForDrops)
-	defer tenures.Stop()
+	drops := time.NewTicker(lookForDrops)
 	defer drops.Stop()
 	said := map[*nats.Subscription]int{}
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tenures.C:
-			f.endTenures()
 		case <-drops.C:
 			f.tellDrops(ctx, said)
 		}
@@ -308,9 +282,7 @@ func (f *Front) watch(ctx context.Context) {
 func (f *Front) tellDrops(ctx context.Context, said map[*nats.Subscription]int) {
 	f.mu.Lock()
 	subs := slices.Clone(f.subs)
-	for _, t := range f.owned {
-		subs = append(subs, t.sub)
-	}
+	subs = slices.AppendSeq(subs, maps.Values(f.owned))
 	f.mu.Unlock()
 	for _, sub := range subs {
 		if n, err := sub.Dropped(); err == nil && n > said[sub] {
