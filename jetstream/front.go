@@ -36,7 +36,7 @@ type FrontConfig struct {
 	Node       string // name of this node
 	Host       Host
 	Allowed    ReplySubjects // where replies may go; the zero value is what is below _INBOX
-	// Types reports whether any live node hosts the type, and true where that is not known. Nil: ask Host.
+	// Types reports whether any other live node hosts the type, and true where that is not known. Nil: none does.
 	Types func(typ string) bool
 	// Drain has the node hand its partitions over to others, or with false take partitions again; it must not block, and
 	// an error is the reason why not. Nil: callers are told that the node cannot.
@@ -86,7 +86,7 @@ func NewFront(cfg FrontConfig) *Front {
 		cfg.MaxCalls = defaultMaxCalls
 	}
 	if cfg.Types == nil {
-		cfg.Types = cfg.Host.Hosts
+		cfg.Types = func(string) bool { return false }
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

@@ -115,7 +115,7 @@ func (f *Front) route(in *incoming) *actor.Error {
 		}
 		in.req.Token = addr.Key
 		return f.execute(in.req)
-	case !f.cfg.Types(addr.Type):
+	case !f.cfg.Host.Hosts(addr.Type) && !f.cfg.Types(addr.Type):
 		return actor.Errorf(actor.CodeNotFound, "no node hosts the type %s", addr.Type)
 	case in.target.IsType():
 		return f.describeType(in.req)
