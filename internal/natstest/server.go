@@ -3,7 +3,8 @@
 // # Model
 //
 // [Server] is one server, [Bubble] one without sockets for use inside testing/synctest, [Cluster] three that
-// replicate. [Wire] is a connection's path that a test can cut. Everything ends with the test.
+// replicate. [Wire] is a connection's path that a test can cut, [Proxy] one over TCP, for other processes. Everything
+// ends with the test.
 //
 // A package that uses Bubble calls [Outside] in its TestMain.
 package natstest

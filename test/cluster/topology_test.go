@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,9 +29,6 @@ const (
 	embedded form = "embedded" // each node has one, and they form a cluster
 )
 
-// shares is whether nodes share the partitions; else all but one stand by.
-const shares = false
-
 const (
 	upWithin = time.Minute // a node that starts while others come and go
 	shortTTL = 2 * time.Second
@@ -38,26 +36,22 @@ const (
 
 // topology is nodes that share a NATS installation.
 type topology struct {
-	t       *testing.T
-	form    form
-	ttl     time.Duration
-	urls    []string // of the servers, for clients
-	nodes   []*member
-	servers []*server.Server // external
-	watch   *watch
-	binary  string
-	dir     string
+	t        *testing.T
+	form     form
+	ttl      time.Duration
+	replicas string
+	urls     []string // of the servers, for clients
+	nodes    []*member
+	servers  []*server.Server // external
+	watch    *watch
+	binary   string
+	dir      string
 }
 
 // both runs a test on both forms.
 func both(t *testing.T, test func(t *testing.T, f form)) {
 	t.Helper()
-	switch {
-	case testing.Short():
-		t.Skip("it takes a lease's time, several times")
-	case raceDetector:
-		t.Skip("what is tested are other processes, which have no race detector, and it would only be slow")
-	}
+	skipSlow(t)
 	for _, f := range []form{external, embedded} {
 		t.Run(string(f), func(t *testing.T) {
 			if f == embedded && !clustersEmbedded(t) {
@@ -68,6 +62,16 @@ func both(t *testing.T, test func(t *testing.T, f form)) {
 	}
 }
 
+func skipSlow(t *testing.T) {
+	t.Helper()
+	switch {
+	case testing.Short():
+		t.Skip("it takes a lease's time, several times")
+	case raceDetector:
+		t.Skip("what is tested are other processes, which have no race detector, and it would only be slow")
+	}
+}
+
 // begin starts so many nodes and waits until they are up.
 func begin(t *testing.T, f form, nodes int) *topology {
 	t.Helper()
@@ -75,25 +79,61 @@ func begin(t *testing.T, f form, nodes int) *topology {
 	for range nodes {
 		top.add()
 	}
+	top.begin()
+	return top
+}
+
+// begin starts all nodes.
+func (top *topology) begin() {
+	t := top.t
+	t.Helper()
 	for _, m := range top.nodes {
 		m.start()
 	}
+	t.Cleanup(top.report)
 	top.awaitUp()
 	top.watch = newWatch(t, top.connect(nats.Name("watch")), top.ttl)
-	top.awaitShared()
-	return top
+	top.awaitStill()
 }
+
+// report shows what the nodes said last, when the test has failed.
+func (top *topology) report() {
+	for _, m := range top.nodes {
+		if said := m.proc.Stderr(); top.t.Failed() {
+			top.t.Logf("%s said last:\n%s", m.name, said[max(len(said)-reported, 0):])
+		}
+	}
+}
+
+const reported = 6 << 10
+
+// awaitStill waits until partitions have stopped moving.
+func (top *topology) awaitStill() {
+	top.t.Helper()
+	top.awaitShared()
+	before, since := top.watch.owners(), time.Now()
+	harness.Eventually(top.t, 3*top.ttl+20*time.Second, func() string {
+		if now := top.watch.owners(); len(now) < partitions || !maps.Equal(now, before) {
+			before, since = now, time.Now()
+		}
+		if time.Since(since) < top.ttl {
+			return fmt.Sprintf("partitions move: %v", top.watch.owned())
+		}
+		return ""
+	})
+}
+
+// sharedTTLs is how many TTLs it may take until every node has what belongs to it: a node that did not claim it in time
+// gets it after ten.
+const sharedTTLs = 12
 
 // awaitShared waits until every partition has an owner and every node owns some.
 func (top *topology) awaitShared() {
 	top.t.Helper()
-	harness.Eventually(top.t, 3*top.ttl+10*time.Second, func() string {
+	harness.Eventually(top.t, sharedTTLs*top.ttl+15*time.Second, func() string {
 		owned := top.watch.owned()
 		if why := top.unowned(); why != "" {
 			return why
-		}
-		if !shares {
-			return ""
 		}
 		for _, m := range top.nodes {
 			if m.alive() && owned[m.name] == 0 {
@@ -107,22 +147,24 @@ func (top *topology) awaitShared() {
 // lay makes the servers, where they are external, and no node.
 func lay(t *testing.T, f form) *topology {
 	t.Helper()
-	top := &topology{t: t, form: f, ttl: leaseTTL(t), binary: binary(t), dir: t.TempDir()}
 	switch {
 	case f == embedded:
+		return on(t, f, replicas(f))
 	case replicas(f) == "1":
-		top.serve(natstest.Server(t, durable))
+		return on(t, f, "1", natstest.Server(t, durable))
 	default:
-		top.serve(natstest.Cluster(t, durable)...)
+		return on(t, f, replicas(f), natstest.Cluster(t, durable)...)
 	}
-	return top
 }
 
-func (top *topology) serve(servers ...*server.Server) {
-	top.servers = servers
+// on is a topology on servers, without nodes.
+func on(t *testing.T, f form, replicas string, servers ...*server.Server) *topology {
+	t.Helper()
+	top := &topology{t: t, form: f, ttl: leaseTTL(t), replicas: replicas, servers: servers, binary: binary(t), dir: t.TempDir()}
 	for _, s := range servers {
 		top.urls = append(top.urls, s.ClientURL())
 	}
+	return top
 }
 
 // durable has an external server sync as the nodes' own would.
@@ -133,7 +175,7 @@ func (top *topology) add() *member {
 	i := len(top.nodes)
 	m := &member{top: top, name: fmt.Sprintf("n%d", i)}
 	m.program = harness.Program{Binary: top.binary, Args: []string{
-		"--name", m.name, "--lease-ttl", top.ttl.String(), "--replicas", replicas(top.form), "--idle", "5s",
+		"--name", m.name, "--lease-ttl", top.ttl.String(), "--replicas", top.replicas, "--idle", "5s",
 	}}
 	if top.form == embedded {
 		m.program.Store = filepath.Join(top.dir, m.name)

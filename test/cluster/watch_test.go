@@ -186,3 +186,14 @@ func (top *topology) unowned() string {
 	}
 	return ""
 }
+
+// epochs returns the last epoch of each partition.
+func (w *watch) epochs() map[int]uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	epochs := map[int]uint64{}
+	for p, r := range w.now {
+		epochs[p] = r.Epoch
+	}
+	return epochs
+}
