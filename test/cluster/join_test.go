@@ -17,7 +17,7 @@ const (
 
 // TestJoin has a fourth node join under load and leave again: what must move does, and nothing else.
 func TestJoin(t *testing.T) {
-	both(t, func(t *testing.T, f form) {
+	both(t, inFull, func(t *testing.T, f form) {
 		seed := seed(t)
 		top := begin(t, f, 3)
 		load := top.drive(seed, loadConfig{callers: 16, objects: 1000, hot: 16, employers: 4, think: 10 * time.Millisecond})

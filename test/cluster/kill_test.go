@@ -8,9 +8,9 @@ import (
 
 // TestKill kills a random node with SIGKILL every few seconds, under load, and starts it again.
 func TestKill(t *testing.T) {
-	both(t, func(t *testing.T, f form) {
+	both(t, always, func(t *testing.T, f form) {
 		seed := seed(t)
-		forSeconds := length(t, "FOR", 20, 300)
+		forSeconds := length(t, "FOR", 12, 300)
 		top := begin(t, f, 3)
 		load := top.drive(seed, fullLoad)
 		r := rand.New(rand.NewPCG(seed, 1<<32))
@@ -28,7 +28,7 @@ func TestKill(t *testing.T) {
 		top.awaitUp()
 		top.awaitShared()
 		t.Logf("%d kills in %d s; partitions by node: %v", kills, forSeconds, top.watch.owned())
-		load.calm(time.Duration(length(t, "CALM", 5, 60)) * time.Second)
+		load.calm(time.Duration(length(t, "CALM", 3, 60)) * time.Second)
 		load.end()
 		load.check()
 	})

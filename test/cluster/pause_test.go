@@ -10,9 +10,9 @@ import (
 // TestPause stops a node that owns partitions for longer than its lease, under load, and lets it go on: it drops what
 // it had, what it does then changes nothing, and it takes part again by itself.
 func TestPause(t *testing.T) {
-	both(t, func(t *testing.T, f form) {
+	both(t, inFull, func(t *testing.T, f form) {
 		seed := seed(t)
-		pauses := length(t, "N", 3, 50)
+		pauses := length(t, "N", 2, 50)
 		top := begin(t, f, 3)
 		load := top.drive(seed, fullLoad)
 		r := rand.New(rand.NewPCG(seed, 1<<32))

@@ -12,7 +12,7 @@ const rollingP99 = 500 * time.Millisecond
 
 // TestRolling restarts all nodes one after another by SIGTERM, under load: no call fails.
 func TestRolling(t *testing.T) {
-	both(t, func(t *testing.T, f form) {
+	both(t, inFull, func(t *testing.T, f form) {
 		seed := seed(t)
 		top := begin(t, f, 3)
 		load := top.drive(seed, loadConfig{callers: 16, objects: 1000, hot: 16, employers: 4, think: 5 * time.Millisecond})

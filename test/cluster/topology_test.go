@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -48,19 +47,27 @@ type topology struct {
 	dir      string
 }
 
-// both runs a test on both forms.
-func both(t *testing.T, test func(t *testing.T, f form)) {
+// both runs a test on both forms. Nodes with embedded servers need ten seconds to start, so that most tests leave them
+// to the full form.
+func both(t *testing.T, when occasion, test func(t *testing.T, f form)) {
 	t.Helper()
 	skipSlow(t)
-	for _, f := range []form{external, embedded} {
-		t.Run(string(f), func(t *testing.T) {
-			if f == embedded && !clustersEmbedded(t) {
-				t.Skip("this node program does not form clusters yet")
-			}
-			test(t, f)
-		})
-	}
+	t.Run(string(external), func(t *testing.T) { test(t, external) })
+	t.Run(string(embedded), func(t *testing.T) {
+		if when == inFull && !full() {
+			t.Skip("only in the full form, FULL=1")
+		}
+		test(t, embedded)
+	})
 }
+
+// occasion is when a test runs with embedded servers.
+type occasion int
+
+const (
+	always occasion = iota
+	inFull
+)
 
 func skipSlow(t *testing.T) {
 	t.Helper()
@@ -92,7 +99,11 @@ func (top *topology) begin() {
 	}
 	t.Cleanup(top.report)
 	top.awaitUp()
-	top.watch = newWatch(t, top.connect(nats.Name("watch")), top.ttl)
+	var watches []*nats.Conn
+	for _, url := range top.urls {
+		watches = append(watches, harness.Connect(t, url, nats.Name("watch")))
+	}
+	top.watch = newWatch(t, top.ttl, watches)
 	top.awaitStill()
 }
 
@@ -386,14 +397,4 @@ func binary(t *testing.T) string {
 		built.path = harness.BuildIn(t, dir, "github.com/perdure/perdure/test/node")
 	})
 	return built.path
-}
-
-// clustersEmbedded asks the node program.
-func clustersEmbedded(t *testing.T) bool {
-	t.Helper()
-	help, err := exec.Command(binary(t), "--help").CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %s", err, help)
-	}
-	return !strings.Contains(strings.Join(strings.Fields(string(help)), " "), "Other servers of the cluster. Not built yet")
 }

@@ -1,7 +1,9 @@
 package cluster
 
 import (
+	"context"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,20 +21,18 @@ import (
 // servers run on this machine, so that their times, those of the journals and those of the test are of one clock, and
 // it does not matter how late the watch learns of something.
 //
-// A bucket keeps the last revision of a key, so a watch that is slow, or was disconnected, misses some. It knows when:
-// sequences are missing then, and between them everything may have happened.
+// A bucket keeps the last revision of a key, so a watch that is slow, or was disconnected, misses some. Hence one watch
+// over each server, where one may be killed. What all of them missed is known: sequences and epochs have no gaps.
 type watch struct {
 	t   *testing.T
 	ttl time.Duration
 
-	mu     sync.Mutex
-	leases map[string][]time.Time     // session → when it was created and renewed
-	names  map[string]string          // session → node
-	gaps   []span                     // of leases: something may be missing between
-	claims map[int]map[uint64]claimed // partition → epoch
-	now    map[int]router.Record      // partition → last revision
-	seq    map[string]uint64          // by stream
-	at     map[string]time.Time
+	mu      sync.Mutex
+	renewed map[string][]time.Time     // session → when it was created and renewed
+	names   map[string]string          // session → node
+	leases  map[uint64]time.Time       // every message of the bucket, by sequence
+	claims  map[int]map[uint64]claimed // partition → epoch
+	now     map[int]revision           // partition → last revision seen
 }
 
 // claimed is what is known of a claim: the first revision seen with its epoch.
@@ -42,50 +42,65 @@ type claimed struct {
 	at            time.Time // stored; later than the claim when its first revision was missed
 }
 
-func newWatch(t *testing.T, nc *nats.Conn, ttl time.Duration) *watch {
+type revision struct {
+	router.Record
+	seq uint64
+}
+
+func newWatch(t *testing.T, ttl time.Duration, servers []*nats.Conn) *watch {
 	t.Helper()
 	w := &watch{
-		t: t, ttl: ttl, leases: map[string][]time.Time{}, names: map[string]string{}, claims: map[int]map[uint64]claimed{},
-		now: map[int]router.Record{}, seq: map[string]uint64{}, at: map[string]time.Time{},
+		t: t, ttl: ttl, renewed: map[string][]time.Time{}, names: map[string]string{}, leases: map[uint64]time.Time{},
+		claims: map[int]map[uint64]claimed{}, now: map[int]revision{},
 	}
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for bucket, learn := range map[string]func(jetstream.Msg, *jetstream.MsgMetadata){"PERDURE_LEASES": w.lease, "PERDURE_PARTITIONS": w.record} {
-		c, err := js.OrderedConsumer(t.Context(), "KV_"+bucket, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy})
-		if err != nil {
-			t.Fatalf("watch bucket %s: %v", bucket, err)
-		}
-		following, err := c.Consume(func(m jetstream.Msg) {
-			if at, err := m.Metadata(); err == nil {
-				w.mu.Lock()
-				defer w.mu.Unlock()
-				learn(m, at)
-			}
-		})
-		if err != nil {
-			t.Fatalf("watch bucket %s: %v", bucket, err)
-		}
-		t.Cleanup(following.Stop)
+	for _, nc := range servers {
+		w.follow(nc, "KV_PERDURE_LEASES", w.lease)
+		w.follow(nc, "KV_PERDURE_PARTITIONS", w.record)
 	}
 	return w
 }
 
-func (w *watch) lease(m jetstream.Msg, at *jetstream.MsgMetadata) {
-	if before := w.seq[at.Stream]; before > 0 && at.Sequence.Stream > before+1 {
-		w.gaps = append(w.gaps, span{w.at[at.Stream], at.Timestamp})
+func (w *watch) follow(nc *nats.Conn, stream string, learn func(m jetstream.Msg, seq uint64, at time.Time)) {
+	w.t.Helper()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		w.t.Fatal(err)
 	}
-	w.seq[at.Stream], w.at[at.Stream] = at.Sequence.Stream, at.Timestamp
+	ctx, cancel := context.WithTimeout(w.t.Context(), upWithin)
+	defer cancel()
+	c, err := js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy})
+	if err != nil {
+		w.t.Fatalf("watch %s: %v", stream, err)
+	}
+	following, err := c.Consume(func(m jetstream.Msg) {
+		if meta, err := m.Metadata(); err == nil {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			learn(m, meta.Sequence.Stream, meta.Timestamp)
+		}
+	})
+	if err != nil {
+		w.t.Fatalf("watch %s: %v", stream, err)
+	}
+	w.t.Cleanup(following.Stop)
+}
+
+func (w *watch) lease(m jetstream.Msg, seq uint64, at time.Time) {
+	if _, ok := w.leases[seq]; ok {
+		return
+	}
+	w.leases[seq] = at
 	var l router.Lease
 	if json.Unmarshal(m.Data(), &l) != nil || l.Session == "" {
 		return // deleted
 	}
-	w.leases[l.Session] = append(w.leases[l.Session], at.Timestamp)
+	times := w.renewed[l.Session]
+	i, _ := slices.BinarySearchFunc(times, at, time.Time.Compare)
+	w.renewed[l.Session] = slices.Insert(times, i, at)
 	w.names[l.Session] = l.Node
 }
 
-func (w *watch) record(m jetstream.Msg, at *jetstream.MsgMetadata) {
+func (w *watch) record(m jetstream.Msg, seq uint64, at time.Time) {
 	p, err := strconv.Atoi(m.Subject()[strings.LastIndexByte(m.Subject(), '.')+1:])
 	var r router.Record
 	if err != nil || json.Unmarshal(m.Data(), &r) != nil || r.Session == "" {
@@ -97,15 +112,18 @@ func (w *watch) record(m jetstream.Msg, at *jetstream.MsgMetadata) {
 	}
 	is, ok := w.claims[p][r.Epoch]
 	switch {
-	case !ok:
-		w.claims[p][r.Epoch] = claimed{r.Node, r.Session, r.Since, at.Timestamp}
+	case !ok || at.Before(is.at) && is.session == r.Session:
+		w.claims[p][r.Epoch] = claimed{r.Node, r.Session, r.Since, at}
 	case is.node != r.Node || is.session != r.Session:
 		w.t.Errorf("partition %d: epoch %d is of %s (session %s) and of %s (session %s)", p, r.Epoch, is.node, is.session, r.Node, r.Session)
 	}
-	if r.Epoch < w.now[p].Epoch {
-		w.t.Errorf("partition %d: epoch went back from %d to %d", p, w.now[p].Epoch, r.Epoch)
+	last := w.now[p]
+	if seq > last.seq {
+		w.now[p] = revision{r, seq}
 	}
-	w.now[p] = r
+	if seq > last.seq && r.Epoch < last.Epoch || seq < last.seq && r.Epoch > last.Epoch {
+		w.t.Errorf("partition %d: epochs %d (revision %d) and %d (revision %d) are not in order", p, last.Epoch, last.seq, r.Epoch, seq)
+	}
 }
 
 // owners returns who owns each partition now: partitions that were given back and those of silent sessions are left out.
@@ -114,7 +132,7 @@ func (w *watch) owners() map[int]string {
 	defer w.mu.Unlock()
 	owners := map[int]string{}
 	for p, r := range w.now {
-		renewed := w.leases[r.Session]
+		renewed := w.renewed[r.Session]
 		if !r.Released && len(renewed) > 0 && time.Since(renewed[len(renewed)-1]) < w.ttl/2 {
 			owners[p] = r.Node
 		}
@@ -138,7 +156,7 @@ func (w *watch) trusted(node string, l *life, moment time.Time) (trusted, ok boo
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	trust := router.NewTrust(w.ttl, router.Instant{}).Left(router.Instant{})
-	for session, renewed := range w.leases {
+	for session, renewed := range w.renewed {
 		if w.names[session] != node {
 			continue
 		}
@@ -147,13 +165,23 @@ func (w *watch) trusted(node string, l *life, moment time.Time) (trusted, ok boo
 			return true, true
 		}
 	}
-	missing := slices.ContainsFunc(w.gaps, func(g span) bool { return g.from.Before(moment) && moment.Before(g.to.Add(trust)) })
-	return false, !missing
+	return false, !w.missedLeases(span{moment.Add(-trust), moment})
+}
+
+// missedLeases reports whether something that the watch has not seen may have been stored in a span.
+func (w *watch) missedLeases(s span) bool {
+	seqs := slices.Sorted(maps.Keys(w.leases))
+	for i := 1; i < len(seqs); i++ {
+		if seqs[i] > seqs[i-1]+1 && w.leases[seqs[i-1]].Before(s.to) && w.leases[seqs[i]].After(s.from) {
+			return true
+		}
+	}
+	return false
 }
 
 // mayExecute reports whether the node had claimed the partition in this life before that moment, and nobody else had
-// since.
-func (w *watch) mayExecute(p int, node string, l *life, moment time.Time) bool {
+// since. ok is false when the watch does not know.
+func (w *watch) mayExecute(p int, node string, l *life, moment time.Time) (may, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for epoch, c := range w.claims[p] {
@@ -165,6 +193,22 @@ func (w *watch) mayExecute(p int, node string, l *life, moment time.Time) bool {
 			superseded = superseded || later > epoch && by.session != c.session && by.at.Before(moment)
 		}
 		if !superseded {
+			return true, true
+		}
+	}
+	return false, !w.missedClaims(p, moment)
+}
+
+// missedClaims reports whether a claim that the watch has not seen may have held at a moment: one between a claim that
+// was made before the moment and one that was seen after it.
+func (w *watch) missedClaims(p int, moment time.Time) bool {
+	epochs := slices.Sorted(maps.Keys(w.claims[p]))
+	for i, epoch := range epochs {
+		before, made := uint64(0), time.Time{}
+		if i > 0 {
+			before, made = epochs[i-1], w.claims[p][epochs[i-1]].since
+		}
+		if epoch > before+1 && made.Before(moment) && w.claims[p][epoch].at.After(moment) {
 			return true
 		}
 	}
