@@ -44,9 +44,13 @@ func (t *trust) set(trusted bool) {
 	t.end()
 }
 
-// wait blocks until the lease is trusted and returns the context of steps under it, or ctx's error.
+// wait blocks until the lease is trusted and returns the context of steps under it, or ctx's error. What ctx stands for
+// may have gone before anybody waits: a body whose goroutine is late may find its partition with another owner.
 func (t *trust) wait(ctx context.Context) (context.Context, error) {
 	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		t.mu.Lock()
 		open, trusted, steps := t.open, t.trusted, t.steps
 		t.mu.Unlock()

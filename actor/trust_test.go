@@ -35,6 +35,18 @@ func TestTrust_Clock(t *testing.T) {
 	})
 }
 
+// TestTrust_Gone: what comes too late to do its work does not begin it, however trusted the lease is.
+func TestTrust_Gone(t *testing.T) {
+	var tr trust
+	tr.init(func() bool { return true })
+	tr.set(true)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := tr.wait(ctx); err == nil {
+		t.Error("work starts for a partition that was given away")
+	}
+}
+
 func TestCallHeader_forwarded(t *testing.T) {
 	for _, tc := range []struct {
 		id, token string
