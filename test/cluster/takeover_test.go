@@ -124,15 +124,18 @@ func (p *probe) end() {
 	p.wg.Wait()
 }
 
+// call calls until ctx ends and what it has begun is answered.
 func (p *probe) call(ctx context.Context) {
-	for n := 0; ctx.Err() == nil; {
-		r, err := harness.TryAsk(ctx, p.nc, "call."+p.addr.Type+"."+actor.EncodeKey(p.addr.Key)+".add", []byte(`{"n":1}`), patience,
+	asking := context.WithoutCancel(ctx)
+	for n, answered := 0, true; ctx.Err() == nil || !answered && !p.t.Failed(); {
+		answered = false
+		r, err := harness.TryAsk(asking, p.nc, "call."+p.addr.Type+"."+actor.EncodeKey(p.addr.Key)+".add", []byte(`{"n":1}`), patience,
 			"Perdure-Call-Id", fmt.Sprintf("%s-%d", p.id, n), "Perdure-Timeout", patience.String())
 		if err == nil && r.Code == 0 {
 			p.mu.Lock()
 			p.answers = append(p.answers, time.Now())
 			p.mu.Unlock()
-			n++
+			n, answered = n+1, true
 		} else if err == nil && !harness.Passing(r.Err) {
 			p.t.Errorf("call %s: %v", p.addr, r.Err)
 		}
