@@ -49,8 +49,11 @@ func (o *Owner) announce() {
 	}
 }
 
-// Hosted reports whether a living node hosts objects of the type, or may: not all nodes are known yet.
-func (o *Owner) Hosted(typ string) bool { return o.view.hosted(typ, o.now().Mono) }
+// Hosted reports whether a living node hosts objects of the type, this one included, or may: not all nodes are known
+// yet, or this one was cut off for so long that it takes the others for dead.
+func (o *Owner) Hosted(typ string) bool {
+	return slices.Contains(o.cfg.Types, typ) || !o.Trusted() || o.view.hosted(typ, o.now().Mono)
+}
 
 // Known reports whether a living node hosts objects of the type, or some partition has such objects.
 func (o *Owner) Known(typ string) bool { return o.Hosted(typ) || o.view.needed(typ) }
