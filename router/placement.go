@@ -52,11 +52,6 @@ func (p placement) home(partition int, needs []string) string {
 	return best
 }
 
-// without returns the placement as it is once a node has gone.
-func (p placement) without(node string) placement {
-	return place(slices.DeleteFunc(slices.Clone(p.members), func(m member) bool { return m.node == node }))
-}
-
 func (m member) missing(needs []string) (n int) {
 	for _, typ := range needs {
 		if !slices.Contains(m.types, typ) {

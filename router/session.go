@@ -212,16 +212,16 @@ func (s *session) publish(held map[int]*holding) {
 	s.setStatus(s.self.session, epochs)
 }
 
-func (s *session) hold(r Record, unclean, released bool) {
-	h := &holding{record: r, written: s.now().Mono, unclean: unclean}
-	if released {
+func (s *session) hold(w wanted) {
+	h := &holding{record: w.record, written: s.now().Mono, unclean: w.unclean}
+	if w.released {
 		// Whoever released it knew more: that it leaves, perhaps. Else it would go to and fro until we know, too.
 		h.stays = h.written + s.interval()
 	}
-	if since, waited := s.free[r.Partition]; waited && h.written-since >= s.cfg.TTL {
+	if since, waited := s.free[w.record.Partition]; waited && h.written-since >= s.cfg.TTL {
 		h.stays = h.written + kept*s.cfg.TTL // its own node did not take it
 	}
-	s.held[r.Partition] = h
+	s.held[w.record.Partition] = h
 }
 
 func (h *holding) claim() actor.Claim { return h.record.claim(h.unclean) }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -13,8 +12,9 @@ import (
 
 // wanted is a record that may be claimed, as it will read when it is.
 type wanted struct {
-	record  Record
-	unclean bool
+	record   Record
+	unclean  bool
+	released bool // its owner gave it back
 }
 
 // take claims what may be claimed and has it hosted, all together. It returns how long nothing is expected to
@@ -80,7 +80,7 @@ func (s *session) claimable(ctx context.Context) (found []wanted, again time.Dur
 				continue
 			}
 		}
-		found = append(found, wanted{r, stance != stanceClaim})
+		found = append(found, wanted{r, stance != stanceClaim, r.Released})
 	}
 	return found, again, true
 }
@@ -116,9 +116,7 @@ func (s *session) claim(ctx context.Context, found []wanted) error {
 	}
 	since := time.Now().UTC()
 	errs := make([]error, len(found))
-	released := make([]bool, len(found))
 	inParallel(len(found), func(i int) {
-		released[i] = found[i].record.Released
 		if found[i].record.Session != s.self.session { // else claimed already
 			found[i].record, errs[i] = s.put(ctx, found[i].record.claimed(s.self, since, inbox.Incarnation))
 		}
@@ -129,7 +127,7 @@ func (s *session) claim(ctx context.Context, found []wanted) error {
 			again = append(again, found[i].record.Partition)
 			continue
 		}
-		s.hold(found[i].record, found[i].unclean, released[i])
+		s.hold(found[i])
 	}
 	s.publish(s.held)
 	if len(again) == 0 {
@@ -182,19 +180,22 @@ func (s *session) host(ctx context.Context) error {
 
 // standBy says, once, that others own everything.
 func (s *session) standBy(ctx context.Context) {
-	homes, _, _ := s.places()
-	ours := func(r Record) bool { return homes.home(r.Partition, r.Types) == s.self.node }
-	if len(s.held) > 0 || ctx.Err() != nil || slices.ContainsFunc(slices.Collect(maps.Values(s.view.snapshot())), ours) {
+	if len(s.held) > 0 || ctx.Err() != nil {
 		s.idle = false
 		return
+	}
+	homes, _, _ := s.places()
+	owners := map[string]int{}
+	for _, r := range s.view.snapshot() {
+		if homes.home(r.Partition, r.Types) == s.self.node {
+			s.idle = false
+			return
+		}
+		owners[r.Node]++
 	}
 	if s.idle {
 		return
 	}
 	s.idle = true
-	owners := map[string]int{}
-	for _, r := range s.view.snapshot() {
-		owners[r.Node]++
-	}
 	s.cfg.Log.InfoContext(ctx, "standing by: other nodes own all partitions", "partitions_by_node", owners)
 }

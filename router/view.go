@@ -107,15 +107,20 @@ func (v *view) living(now time.Duration) (members []member, next time.Duration, 
 	defer v.mu.Unlock()
 	next = v.ttl
 	for _, l := range v.leases {
-		if l.Session == "" {
-			continue
-		}
-		if left := v.sight.silent(l.Session, l.TTL.or(v.ttl), now); left > 0 {
+		if left := v.leftLocked(l, now); left > 0 {
 			members = append(members, member{node: l.Node, types: l.Types, draining: l.Draining})
 			next = min(next, left)
 		}
 	}
 	return members, next, v.whole
+}
+
+// leftLocked returns for how much longer a lease counts as a living node's; 0: it does not.
+func (v *view) leftLocked(l Lease, now time.Duration) time.Duration {
+	if l.Session == "" {
+		return 0
+	}
+	return v.sight.silent(l.Session, l.TTL.or(v.ttl), now)
 }
 
 // silent returns for how much longer a session must stay unseen to be taken for dead, as [sightings.silent].
@@ -151,7 +156,7 @@ func (v *view) hosted(typ string, now time.Duration) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, l := range v.leases {
-		if l.Session != "" && slices.Contains(l.Types, typ) && v.sight.silent(l.Session, l.TTL.or(v.ttl), now) > 0 {
+		if slices.Contains(l.Types, typ) && v.leftLocked(l, now) > 0 {
 			return true
 		}
 	}
