@@ -90,7 +90,7 @@ func (t *turn) receive(it *item, payload []byte) {
 	}
 	switch {
 	case ev.ID != "":
-		due := req.Received.Add(req.timeout()).UTC().Round(0)
+		due := req.Received.Add(req.Timeout()).UTC().Round(0)
 		if req.Header.forwarded() { // after a crash it is forwarded again, whenever that is noticed
 			due = r.host.now().Add(forwardedKept)
 		}

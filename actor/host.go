@@ -10,8 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 // Config is what a [Host] stands on. Ports have no default; of the rest, zero means the documented default.
@@ -305,24 +303,10 @@ func (h *Host) callByToken(req *Request) {
 		return
 	}
 	req.Token, req.Address, req.Hook = req.Address.Key, holder.addr, holder.hook
-	h.route(h.orForward(req))
-}
-
-// orForward makes a call go on to the object's owner when this node does not own the object, or not any more.
-func (h *Host) orForward(req *Request) *Request {
-	if h.cfg.Forward == nil {
-		return req
+	if h.cfg.Forward != nil {
+		req.OrForward(h.cfg.Forward)
 	}
-	if req.Header.CallID == "" { // it may have been received before the partition was lost
-		req.Header.CallID = uuid.NewString()
-	}
-	here := *req
-	here.Reply = func(o *Outcome) {
-		if o.Err == nil || !o.Err.Retryable() || !h.cfg.Forward(req) {
-			req.Reply(o)
-		}
-	}
-	return &here
+	h.route(req)
 }
 
 type tokenTarget struct {

@@ -155,7 +155,7 @@ func (p *partition) hold(req *Request) bool {
 	p.host.inbox.held.Add(1)
 	p.mu.Unlock()
 	p.releaseHeld() // the reader may have passed by meanwhile
-	timeout := req.timeout()
+	timeout := req.Timeout()
 	time.AfterFunc(timeout, func() {
 		p.mu.Lock()
 		n := len(p.held)
@@ -184,11 +184,4 @@ func (p *partition) releaseHeld() {
 		p.host.inbox.held.Add(-1)
 		p.deliver(req.Address, item{kind: itemCall, req: req})
 	}
-}
-
-func (r *Request) timeout() time.Duration {
-	if r.Header.Timeout > 0 {
-		return r.Header.Timeout
-	}
-	return DefaultTimeout
 }

@@ -3,6 +3,8 @@ package actor
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // Names of the runtime's own hooks.
@@ -31,6 +33,32 @@ type Request struct {
 	Received time.Time
 	// Reply is called once with the outcome, from any goroutine; it must not block. Nil: nobody waits.
 	Reply func(*Outcome)
+}
+
+// Timeout is how long the call is tried, from when it was received.
+func (r *Request) Timeout() time.Duration {
+	if r.Header.Timeout > 0 {
+		return r.Header.Timeout
+	}
+	return DefaultTimeout
+}
+
+// OrForward makes the call go on to forward when the node that takes it turns out not to own the object, or not any
+// more: when its outcome is one that repeating may heal. forward returns false if there is nobody to go on to; the call
+// then ends with that outcome.
+func (r *Request) OrForward(forward func(*Request) bool) {
+	if r.Reply == nil {
+		return
+	}
+	if r.Header.CallID == "" { // it may have been received before the partition was lost
+		r.Header.CallID = uuid.NewString()
+	}
+	next := *r
+	r.Reply = func(o *Outcome) {
+		if o.Err == nil || !o.Err.Retryable() || !forward(&next) {
+			next.Reply(o)
+		}
+	}
 }
 
 // Outcome is what became of a call.

@@ -32,7 +32,7 @@ func (w *waiter) limit(now time.Time, expired func()) {
 	if w.timer != nil || w.answered {
 		return
 	}
-	timeout := w.req.timeout()
+	timeout := w.req.Timeout()
 	w.timer = time.AfterFunc(w.req.Received.Add(timeout).Sub(now), func() {
 		w.once.Do(func() {
 			defer expired()

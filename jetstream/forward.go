@@ -95,12 +95,7 @@ func repeated(req *actor.Request, subject string) *ask {
 }
 
 // until is when a call's time is up.
-func until(req *actor.Request) time.Time {
-	if req.Header.Timeout > 0 {
-		return req.Received.Add(req.Header.Timeout)
-	}
-	return req.Received.Add(actor.DefaultTimeout)
-}
+func until(req *actor.Request) time.Time { return req.Received.Add(req.Timeout()) }
 
 // asError is err as callers see it.
 func asError(err error) *actor.Error {
@@ -108,21 +103,4 @@ func asError(err error) *actor.Error {
 		return e
 	}
 	return actor.Errorf(actor.CodeUnavailable, "%v", err)
-}
-
-// orElsewhere makes a call that the host is about to take go on to the next owner when the host cannot take it because
-// the partition leaves this node: which node a caller happens to reach makes no difference to it.
-func (f *Front) orElsewhere(req *actor.Request) {
-	if req.Reply == nil {
-		return
-	}
-	if req.Header.CallID == "" { // it may have been received before the partition was lost
-		req.Header.CallID = uuid.NewString()
-	}
-	next := *req
-	req.Reply = func(o *actor.Outcome) {
-		if o.Err == nil || !o.Err.Retryable() || !f.Forward(&next) {
-			next.Reply(o)
-		}
-	}
 }

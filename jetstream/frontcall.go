@@ -120,7 +120,7 @@ func (f *Front) route(in *incoming) *actor.Error {
 	case in.target.IsType():
 		return f.describeType(in.req)
 	case f.Owns(in.partition):
-		f.orElsewhere(in.req)
+		in.req.OrForward(f.Forward) // which node a caller happens to reach makes no difference to it
 		return f.execute(in.req)
 	default:
 		f.toOwner(in.req)
