@@ -140,10 +140,11 @@ func (c *Client) cluster(ctx context.Context) ([]NodeInfo, []PartitionInfo, erro
 func readNodes(ctx context.Context, js jetstream.JetStream, bucket string) ([]NodeInfo, error) {
 	nodes := []NodeInfo{}
 	err := readBucket(ctx, js, bucket, leasePrefix+">", func(e jetstream.KeyValueEntry) {
-		var n NodeInfo
-		if json.Unmarshal(e.Value(), &n) == nil && leasePrefix+n.Node == e.Key() && n.Session != "" {
-			n.Renewed, n.Partitions = e.Created().UTC(), 0
-			nodes = append(nodes, n)
+		if l := decodeLease(strings.TrimPrefix(e.Key(), leasePrefix), e.Revision(), e.Value()); l.Session != "" {
+			nodes = append(nodes, NodeInfo{
+				Node: l.Node, Session: l.Session, Types: l.Types, Address: l.Address, Draining: l.Draining, Since: l.Since,
+				TTL: int64(l.TTL), Renewed: e.Created().UTC(),
+			})
 		}
 	})
 	if errors.Is(err, jetstream.ErrBucketNotFound) { // it is in memory: the servers were restarted

@@ -126,13 +126,13 @@ func (s *Store) patiently(ctx context.Context, step func(context.Context) error)
 	var said time.Time
 	for began := time.Now(); ; {
 		err := step(perRequest(ctx))
-		switch {
-		case (err == nil || !notReady(err)) && !said.IsZero():
-			s.cfg.Logger.InfoContext(ctx, "done waiting for JetStream", "waited", time.Since(began).Round(time.Second))
+		if err == nil || !notReady(err) {
+			if !said.IsZero() {
+				s.cfg.Logger.InfoContext(ctx, "done waiting for JetStream", "waited", time.Since(began).Round(time.Second))
+			}
 			return err
-		case err == nil || !notReady(err):
-			return err
-		case time.Since(began) > time.Second && time.Since(said) > sayEvery && ctx.Err() == nil:
+		}
+		if time.Since(began) > time.Second && time.Since(said) > sayEvery && ctx.Err() == nil {
 			said = time.Now()
 			s.cfg.Logger.WarnContext(ctx, "waiting for JetStream", "because", s.because(err), "cause", err)
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -41,17 +40,14 @@ func (v *lsVerb) Run(ctx context.Context, s *session) error {
 		}
 		return nil
 	}
-	if len(runs) == 0 {
-		return nil
-	}
 	rows := [][]string{{"RUN", "STATUS", "RECORDS", "SEQ", "UPDATED"}}
 	for _, r := range runs {
 		rows = append(rows, []string{
 			visible(r.Run), cmp.Or(string(r.Status), "?"), strconv.FormatUint(r.Records, 10), strconv.FormatUint(r.Seq, 10),
-			r.Updated.UTC().Format(time.RFC3339),
+			when(r.Updated),
 		})
 	}
-	return s.printf("%s", columns(rows))
+	return s.table(rows)
 }
 
 // maxColumn is how wide a column is made: what is longer moves only its own line.
