@@ -46,7 +46,7 @@ func TestCluster(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs seconds of real time")
 	}
-	binary := harness.Build(t, "github.com/perdure/perdure/test/chaos/node")
+	binary := harness.Build(t, "github.com/perdure/perdure/test/node")
 	t.Run("three nodes", func(t *testing.T) {
 		t.Parallel()
 		threeNodes(t, nodes(t, binary))
