@@ -37,9 +37,8 @@ func EachMessage(tb testing.TB, nc *nats.Conn, name string, fn func(m Message)) 
 	if stream.CachedInfo().State.Msgs == 0 {
 		return
 	}
-	consumer, err := stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
-		AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverAllPolicy, MemoryStorage: true, InactiveThreshold: time.Minute,
-	})
+	// A server that has just come back may be slow to serve a consumer: an ordered one begins again where it was.
+	consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{InactiveThreshold: time.Minute})
 	if err != nil {
 		tb.Fatalf("read stream %s: %v", name, err)
 	}
