@@ -74,7 +74,7 @@ func skipSlow(t *testing.T) {
 	switch {
 	case testing.Short():
 		t.Skip("it takes a lease's time, several times")
-	case raceDetector:
+	case harness.RaceDetector:
 		t.Skip("what is tested are other processes, which have no race detector, and it would only be slow")
 	}
 }

@@ -43,8 +43,11 @@ func nodes(t *testing.T, binary string) []harness.Program {
 }
 
 func TestCluster(t *testing.T) {
-	if testing.Short() {
+	switch {
+	case testing.Short():
 		t.Skip("needs seconds of real time")
+	case harness.RaceDetector:
+		t.Skip("what is tested are other processes, which have no race detector, and it would only be slow")
 	}
 	binary := harness.Build(t, "github.com/perdure/perdure/test/node")
 	t.Run("three nodes", func(t *testing.T) {
