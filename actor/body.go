@@ -136,7 +136,9 @@ func (r *run) startBody(s *stepRun) *body {
 	s.ran = true
 	r.bodies[s.id] = b
 	r.streams.noteStep(s.id, true)
+	r.part.bodies.Add(1)
 	r.host.bodies.Go(func() {
+		defer r.part.bodies.Done()
 		lease, err := r.host.trust.wait(loaded)
 		if err != nil {
 			b.cancel(err)

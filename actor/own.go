@@ -103,10 +103,12 @@ func (h *Host) unsettledRuns(ctx context.Context, claims []Claim, floors map[int
 }
 
 // Release stops taking work for the partitions and waits until their turns in flight are over, as long as ctx allows.
-// It returns what is finished then; a partition that is not in the map has an append in doubt and must not be
-// given away: its lease has to lapse.
+// Step bodies that still run lose their context then, and are waited for up to a second, so that a body that heeds its
+// context does not overlap with the next owner's. It returns what is finished; a partition that is not in the map has an
+// append in doubt and must not be given away: its lease has to lapse.
 func (h *Host) Release(ctx context.Context, ids []int) (map[int]Checkpoint, error) {
 	finished := make(map[int]Checkpoint, len(ids))
+	var released []*partition
 	var doubt error
 	for _, id := range ids {
 		p := h.owned(id)
@@ -130,12 +132,35 @@ func (h *Host) Release(ctx context.Context, ids []int) (map[int]Checkpoint, erro
 			p.mu.Lock()
 			finished[id] = p.checkpointLocked()
 			p.mu.Unlock()
+			released = append(released, p)
 		case <-ctx.Done():
 			doubt = fmt.Errorf("release partition %d: %w", id, ctx.Err())
 		}
 	}
 	h.Drop(ids)
+	h.awaitBodies(ctx, released)
 	return finished, doubt
+}
+
+// releaseGrace is how long Release waits for step bodies whose context has ended.
+const releaseGrace = time.Second
+
+// awaitBodies waits until no step body of the partitions runs, for as long as they are given. None starts any more.
+func (h *Host) awaitBodies(ctx context.Context, ps []*partition) {
+	ended := make(chan struct{})
+	go func() { // step bodies are user code, which may never return
+		for _, p := range ps {
+			p.bodies.Wait()
+		}
+		close(ended)
+	}()
+	ctx, cancel := context.WithTimeout(ctx, releaseGrace)
+	defer cancel()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		h.log.WarnContext(ctx, "partitions are given away while step bodies still run after their context ended")
+	}
 }
 
 // Drop forgets the partitions at once: another node owns them, or will. What runs for them ends without a trace.

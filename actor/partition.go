@@ -13,6 +13,7 @@ type partition struct {
 	claim  Claim
 	ctx    context.Context //nolint:containedctx // ends when the node no longer owns the partition
 	cancel context.CancelFunc
+	bodies sync.WaitGroup // step bodies that run
 
 	mu        sync.Mutex
 	releasing bool

@@ -144,9 +144,14 @@ func TestOwner_HomeDoesNotClaim(t *testing.T) {
 		if got := a.host.count(); got != testPartitions {
 			t.Errorf("after a TTL it has %d partitions, want all", got)
 		}
-		renew(5 * ttl)
-		if got := a.host.count(); got != testPartitions {
-			t.Errorf("it gave partitions to a node that takes none, and has %d", got)
+		away := 0 // fifths of a TTL in which partitions waited for a node that takes none
+		for range 100 * 5 {
+			if renew(ttl / 5); a.host.count() < testPartitions {
+				away++
+			}
+		}
+		if away == 0 || away > 60 {
+			t.Errorf("offered for %d of 500 fifths of a TTL, want seldom", away)
 		}
 	})
 }

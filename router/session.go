@@ -26,6 +26,7 @@ type session struct {
 	renewed chan struct{} // gets a value when trust begins anew
 	held    map[int]*holding
 	free    map[int]time.Duration // partitions that nobody has, and since when they are seen so
+	passed  map[int]int           // how often the node to which a partition belongs did not claim it, in a row
 	idle    bool                  // said that others own the partitions
 	retry   time.Duration         // when to try again what failed, on the monotonic clock
 	trimmed uint64                // the inbox is, below this
@@ -59,6 +60,7 @@ func newSession(o *Owner, first bool) *session {
 		renewed: make(chan struct{}, 1),
 		held:    map[int]*holding{},
 		free:    map[int]time.Duration{},
+		passed:  map[int]int{},
 		given:   make(chan handover, o.cfg.Partitions),
 		writing: make(chan struct{}, parallel),
 		moved:   map[string]int{},
@@ -219,7 +221,7 @@ func (s *session) hold(w wanted) {
 		h.stays = h.written + s.interval()
 	}
 	if since, waited := s.free[w.record.Partition]; waited && h.written-since >= s.cfg.TTL {
-		h.stays = h.written + kept*s.cfg.TTL // its own node did not take it
+		h.stays = h.written + s.keep(w.record.Partition)
 	}
 	s.held[w.record.Partition] = h
 }

@@ -67,6 +67,9 @@ func (s *session) claimable(ctx context.Context) (found []wanted, again time.Dur
 		switch {
 		case stance == stanceWait:
 			delete(s.free, p)
+			if r.Node == homes.home(p, r.Types) {
+				delete(s.passed, p)
+			}
 			again = min(again, silent)
 			continue
 		case stance == stanceOurs:
@@ -95,9 +98,13 @@ func (s *session) entitled(r Record, homes placement, now time.Duration) bool {
 	return homes.home(r.Partition, r.Types) == s.self.node || r.Released && r.Successor == s.self.node || now-since >= s.cfg.TTL
 }
 
-// kept is for how many TTLs a partition stays with a node to which it does not belong, after the one to which it does
-// did not claim it for a TTL.
-const kept = 10
+// keep returns for how long a partition stays here that the node to which it belongs did not claim for a TTL: a TTL, in
+// case that node was only slow to start, and twice as long each further time that it does not claim it, up to 16 TTLs.
+func (s *session) keep(partition int) time.Duration {
+	times := s.passed[partition]
+	s.passed[partition] = min(times+1, 4)
+	return s.cfg.TTL << times
+}
 
 // claim claims records. What it did not get is looked at again when its record is known.
 func (s *session) claim(ctx context.Context, found []wanted) error {

@@ -135,8 +135,8 @@ func (top *topology) awaitStill() {
 }
 
 // sharedTTLs is how many TTLs it may take until every node has what belongs to it: a node that did not claim it in time
-// gets it after ten.
-const sharedTTLs = 12
+// gets it a few later.
+const sharedTTLs = 5
 
 // awaitShared waits until every partition has an owner and every node owns some.
 func (top *topology) awaitShared() {
