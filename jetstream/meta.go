@@ -71,7 +71,9 @@ func (s *Store) provisionMeta(ctx context.Context) error {
 		return err
 	}
 	s.metaBucket = bucket
-	entry, err := bucket.Get(ctx, metaKey)
+	asking, cancel := s.lookUp(ctx)
+	defer cancel()
+	entry, err := bucket.Get(asking, metaKey)
 	if errors.Is(err, js.ErrKeyNotFound) {
 		return s.createMeta(ctx)
 	}
@@ -92,7 +94,9 @@ func (s *Store) provisionMeta(ctx context.Context) error {
 // createMeta is repeated, as an error that is not permanent, when another node came first.
 func (s *Store) createMeta(ctx context.Context) error {
 	// A store that is being made has META first. What is older than META lost it.
-	if _, err := s.js.Stream(ctx, "KV_"+s.names.PartitionsBucket()); err == nil {
+	asking, cancel := s.lookUp(ctx)
+	defer cancel()
+	if _, err := s.js.Stream(asking, "KV_"+s.names.PartitionsBucket()); err == nil {
 		if time.Now().Before(s.lostAfter) {
 			return errNoMeta // META may still be recovering
 		}

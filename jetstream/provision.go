@@ -27,8 +27,8 @@ const (
 	minInboxBytes = 1 << 20
 	// retryEvery is how often a server that is not ready is asked again.
 	retryEvery = 250 * time.Millisecond
-	// answerWithin is when a server that is ready has answered a small request.
-	answerWithin = 2 * time.Second
+	// answerWithin is when a server that is ready has answered a small request, and answersWithin when one under load has.
+	answerWithin, answersWithin = time.Second, 8 * time.Second
 	// sayEvery is how often a node that waits says so.
 	sayEvery = 30 * time.Second
 	// missingAfter is how long a stream of a complete store may be missing: servers may still be recovering it.
@@ -110,7 +110,7 @@ func Provision(ctx context.Context, nc *nats.Conn, cfg Config) (*Store, error) {
 
 // awaitLeader asks for little, of the leader that all else needs. What is missing is missed from its answer on.
 func (s *Store) awaitLeader(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	ctx, cancel := s.lookUp(ctx)
 	defer cancel()
 	list := s.js.StreamNames(ctx, js.WithStreamListSubject(s.names.HookAll()))
 	for range list.Name() {
@@ -119,12 +119,19 @@ func (s *Store) awaitLeader(ctx context.Context) error {
 	return list.Err()
 }
 
+// lookUp bounds a request that changes nothing: shortly at first, because a stream whose leader died does not answer at
+// all, and longer each time that it is repeated.
+func (s *Store) lookUp(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, max(s.within, answerWithin))
+}
+
 // patiently repeats step while its error says that the servers are not ready. It says so, seldom, and when they are.
 func (s *Store) patiently(ctx context.Context, step func(context.Context) error) error {
 	tick := time.NewTicker(retryEvery)
 	defer tick.Stop()
 	var said time.Time
-	for began := time.Now(); ; {
+	s.within = answerWithin
+	for began := time.Now(); ; s.within = min(2*s.within, answersWithin) {
 		err := step(perRequest(ctx))
 		if err == nil || !notReady(err) {
 			if !said.IsZero() {

@@ -34,7 +34,9 @@ func (s *Store) leasesConfig() js.KeyValueConfig {
 // made shorter: another node's lease may be renewed less often, and each lease says itself when it is over.
 func (s *Store) bucket(ctx context.Context, want js.KeyValueConfig) (js.KeyValue, error) {
 	want.Replicas, want.History = s.cfg.Replicas, 1
-	kv, err := s.js.KeyValue(ctx, want.Bucket)
+	asking, cancel := s.lookUp(ctx)
+	defer cancel()
+	kv, err := s.js.KeyValue(asking, want.Bucket)
 	switch {
 	case errors.Is(err, js.ErrBucketNotFound) && want.Storage == js.FileStorage && !s.meta.Created.IsZero():
 		return nil, s.lost("bucket", want.Bucket, err)
@@ -50,7 +52,7 @@ func (s *Store) bucket(ctx context.Context, want js.KeyValueConfig) (js.KeyValue
 	case err != nil:
 		return nil, fmt.Errorf("look up bucket %s: %w", want.Bucket, err)
 	}
-	status, err := kv.Status(ctx)
+	status, err := kv.Status(asking)
 	if err != nil {
 		return nil, fmt.Errorf("look up bucket %s: %w", want.Bucket, err)
 	}

@@ -72,7 +72,9 @@ func (s *Store) provisionStreams(ctx context.Context) error {
 
 // stream verifies a stream, or makes it where the store is still being made.
 func (s *Store) stream(ctx context.Context, want js.StreamConfig) (*js.StreamInfo, error) {
-	stream, err := s.js.Stream(ctx, want.Name)
+	asking, cancel := s.lookUp(ctx)
+	defer cancel()
+	stream, err := s.js.Stream(asking, want.Name)
 	switch {
 	case err == nil:
 		info := stream.CachedInfo()

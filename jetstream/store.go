@@ -19,8 +19,9 @@ type Store struct {
 	meta  meta
 
 	metaBucket, leases, partitions, tokens js.KeyValue
-	replicated                             bool      // some log stream has replicas
-	lostAfter                              time.Time // when a bucket of a complete store is taken for lost
+	replicated                             bool          // some log stream has replicas
+	within                                 time.Duration // of a look-up while the store is provisioned
+	lostAfter                              time.Time     // when a bucket of a complete store is taken for lost
 }
 
 // Names makes the store's names and subjects.
