@@ -5,7 +5,9 @@
 // An object belongs to one of P partitions ([Partition]); a node owns whole partitions. Each node keeps one lease,
 // which it renews every fifth of its TTL; a session is the life of one lease, from its creation until it is deleted
 // or lost. A node claims a partition by a compare-and-set on the partition's [Record]: owner, session, epoch + 1.
-// [Owner] does all of this for one node and tells the [Host] what to run. Whoever finds no owner alive claims.
+// Which of the living nodes a partition belongs to is a matter of their names, of the types that they host, and of
+// whether they drain; each works it out by itself. That node claims it when nobody has it, and is given it by who has.
+// [Owner] does all of this for one node and tells the [Host] what to run.
 //
 // # Guarantees
 //
@@ -18,14 +20,15 @@
 //     everything and never comes back; its node begins a new one.
 //   - R4: A stale owner cannot move a checkpoint: every write is a compare-and-set on the revision of its claim or
 //     of its own last checkpoint.
-//   - R5: The inbox is trimmed only below the lowest cursor that is durable in the records of all partitions.
+//   - R5: The inbox is trimmed no further than the lowest cursor that is durable in the records of all partitions.
 //
 // The lease decides who executes. A wrong lease is made harmless by the event log, not here.
 //
 // # Concurrency
 //
-// [Owner.Run] blocks; it runs two watches as long as it runs, and for each session a renewer and a guard of trust.
-// All of them have ended when it returns. The rest of its work is done by the goroutine that called it.
+// [Owner.Run] blocks; it watches the records as long as it runs, and has for each session a watch of the leases, a renewer
+// and a guard of trust, and a goroutine for each partition that is being handed over. All of them have ended when it
+// returns. The rest of its work is done by the goroutine that called it.
 //
 // # Failure
 //
