@@ -4,6 +4,7 @@
 // length.
 //
 // By default the tests are as short as CI needs them. FULL=1 makes them as long as their promises (`make cluster-full`),
-// N sets how often a test does what it does and FOR how many seconds TestKill goes on, SEED repeats a run, TTL is the
-// lease's. REPLICAS=3 and SYNC=always are given to every node; with replicas the external servers are three, too.
+// N sets how often a test does what it does or FOR for how many seconds, CALM how many seconds are watched after that,
+// SEED repeats a run, TTL is the lease's: 2s, 5s at full length. REPLICAS=3 is given to every node, SYNC=always to every
+// server; with replicas the external servers are three, too.
 package cluster
