@@ -248,12 +248,13 @@ func (h *Host) limited(req *Request) *Request {
 // route hands a call to its run, or answers that this node does not own it.
 func (h *Host) route(req *Request) {
 	p := h.owned(h.cfg.Partition(req.Address))
-	if typ := req.Address.Type; p != nil && !h.Hosts(typ) && h.cfg.Elsewhere(typ) {
-		p.note(typ) // and so the partition goes to a node that hosts it
+	elsewhere := !h.Hosts(req.Address.Type) && h.cfg.Elsewhere(req.Address.Type)
+	if p != nil && elsewhere {
+		p.note(req.Address.Type) // and so the partition goes to a node that hosts it
 		req.fail(Errorf(CodeUnavailable, "this node owns %s and does not host its type yet", req.Address))
 		return
 	}
-	if err := h.check(req); err != nil {
+	if err := h.check(req); err != nil && !elsewhere {
 		req.fail(err)
 		return
 	}

@@ -202,6 +202,24 @@ func TestHost_typesOfOthers(t *testing.T) {
 	}
 }
 
+// a call by token whose run is of a type of other nodes is sent on, not answered that there is no such type.
+func TestHost_tokenOfOthers(t *testing.T) {
+	w := newWorld(t)
+	sent := make(chan string, 1)
+	h := w.host("a", func(c *Config) {
+		c.Elsewhere = func(typ string) bool { return typ == "sleeper" }
+		c.Known = c.Elsewhere
+		c.Forward = func(r *Request) bool { sent <- r.Address.String() + " " + r.Hook; return true }
+	}, sums())
+	h.Call(&Request{
+		Address: Address{TypeToken, defaultToken("sleeper", "k", "wake")}, Hook: HookResume, Payload: []byte("null"),
+		Reply: func(o *Outcome) { sent <- o.Err.Error() },
+	})
+	if got := <-sent; got != "sleeper/k wake" {
+		t.Errorf("sent on: %s", got)
+	}
+}
+
 // the reader, not yet started over, hands a new partition a send: those before it are skipped.
 func TestHost_sendBeforeTheReaderStartsOver(t *testing.T) {
 	w := newWorld(t)

@@ -36,7 +36,7 @@ type PartitionInfo struct {
 	Session   string    `json:"session,omitempty"`
 	Epoch     uint64    `json:"epoch"`
 	Since     time.Time `json:"since,omitzero"` // when it was claimed, by the clock of who did
-	Released  bool      `json:"released"`       // given back: anyone may claim it
+	Released  bool      `json:"released"`       // given back: its successor claims it, or after a TTL anyone
 	Live      bool      `json:"live"`           // the session that claimed it has a lease
 }
 

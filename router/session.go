@@ -220,7 +220,11 @@ func (s *session) hold(w wanted) {
 		// Whoever released it knew more: that it leaves, perhaps. Else it would go to and fro until we know, too.
 		h.stays = h.written + s.interval()
 	}
-	if since, waited := s.free[w.record.Partition]; waited && h.written-since >= s.cfg.TTL {
+	since, waited := s.free[w.record.Partition]
+	switch {
+	case !w.guest:
+		delete(s.passed, w.record.Partition)
+	case waited && h.written-since >= s.cfg.TTL:
 		h.stays = h.written + s.keep(w.record.Partition)
 	}
 	s.held[w.record.Partition] = h

@@ -15,6 +15,7 @@ type wanted struct {
 	record   Record
 	unclean  bool
 	released bool // its owner gave it back
+	guest    bool // it belongs to another node
 }
 
 // take claims what may be claimed and has it hosted, all together. It returns how long nothing is expected to
@@ -83,7 +84,7 @@ func (s *session) claimable(ctx context.Context) (found []wanted, again time.Dur
 				continue
 			}
 		}
-		found = append(found, wanted{r, stance != stanceClaim, r.Released})
+		found = append(found, wanted{r, stance != stanceClaim, r.Released, homes.home(p, r.Types) != s.self.node})
 	}
 	return found, again, true
 }
