@@ -156,6 +156,34 @@ func TestOwner_HomeDoesNotClaim(t *testing.T) {
 	})
 }
 
+// What a node released to one that then does not take it is claimed anew before it is hosted again.
+func TestOwner_TakesBackWhatItReleased(t *testing.T) {
+	natstest.InBubble(t, func(t *testing.T) {
+		s := bucketServer(t)
+		a := newNode(t, s, "a").runReady(t)
+		leases := dialBuckets(t, s).leases(t)
+		gone := router.Lease{Node: "b", Session: "gone", Types: []string{"counter"}}
+		var err error
+		if gone.Revision, err = leases.Create(t.Context(), gone); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(ttl / 2)
+		if got := a.host.count(); got != testPartitions-belongToB {
+			t.Fatalf("it has %d partitions beside another node, want its own", got)
+		}
+		if err := leases.Delete(t.Context(), gone); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(ttl / 2)
+		for p := range testPartitions {
+			r, c := a.record(t, p), a.host.claims()[p]
+			if r.Released || r.Successor != "" || r.Epoch != c.Epoch || r.Session != a.Status().Session {
+				t.Errorf("partition %d: hosted in epoch %d, and its record says %+v", p, c.Epoch, r)
+			}
+		}
+	})
+}
+
 // Each lease says its own TTL: who waits for less takes nothing early.
 func TestOwner_DifferentTTLs(t *testing.T) {
 	natstest.InBubble(t, func(t *testing.T) {

@@ -125,7 +125,7 @@ func (s *session) claim(ctx context.Context, found []wanted) error {
 	since := time.Now().UTC()
 	errs := make([]error, len(found))
 	inParallel(len(found), func(i int) {
-		if found[i].record.Session != s.self.session { // else claimed already
+		if found[i].released || found[i].record.Session != s.self.session { // else claimed already
 			found[i].record, errs[i] = s.put(ctx, found[i].record.claimed(s.self, since, inbox.Incarnation))
 		}
 	})
