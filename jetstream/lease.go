@@ -19,18 +19,19 @@ const leasePrefix = "node."
 // the TTL of a key. Use it on a connection of its own, so that renewals do not queue behind anything else.
 //
 // The bucket is in memory: servers that were all restarted have it no more. Then every lease is lost, and the first
-// node that begins a new session makes the bucket again.
+// node that begins a new session makes the bucket again, with a TTL of its own that may be too short for others: so
+// each looks at the bucket before it creates its lease.
 type Leases struct {
 	kv   jetstream.KeyValue
 	nc   *nats.Conn
-	make func(ctx context.Context) error // the bucket, if there is none
+	make func(ctx context.Context) error // the bucket if there is none, and its TTL long enough
 }
 
 var _ router.Leases = (*Leases)(nil)
 
-// NewLeases returns the leases in a bucket, which nc reaches; again makes it when there is none.
-func NewLeases(kv jetstream.KeyValue, nc *nats.Conn, again func(ctx context.Context) error) *Leases {
-	return &Leases{kv, nc, again}
+// NewLeases returns the leases in a bucket, which nc reaches; ensure makes it when there is none, and its TTL long enough.
+func NewLeases(kv jetstream.KeyValue, nc *nats.Conn, ensure func(ctx context.Context) error) *Leases {
+	return &Leases{kv, nc, ensure}
 }
 
 // Create implements [router.Leases].
@@ -42,13 +43,10 @@ func (l *Leases) Create(ctx context.Context, lease router.Lease) (uint64, error)
 	}
 	ctx, cancel := context.WithTimeout(ctx, bucketTimeout)
 	defer cancel()
-	revision, err := l.kv.Create(ctx, leasePrefix+lease.Node, value)
-	if noStream(err) {
-		if err := l.make(ctx); err != nil {
-			return 0, fmt.Errorf("%s: %w", operation, err)
-		}
-		revision, err = l.kv.Create(ctx, leasePrefix+lease.Node, value)
+	if err := l.make(ctx); err != nil {
+		return 0, fmt.Errorf("%s: %w", operation, err)
 	}
+	revision, err := l.kv.Create(ctx, leasePrefix+lease.Node, value)
 	return revision, bucketError(operation, err)
 }
 

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/perdure/perdure/internal/natstest"
+	"github.com/perdure/perdure/router"
 )
 
 func provision(t testing.TB, nc *nats.Conn, cfg Config) *Store {
@@ -223,6 +224,38 @@ func TestProvision_leaseTTL(t *testing.T) {
 			t.Errorf("%v: %v, markers %v, %v", ttl, status.TTL(), status.LimitMarkerTTL(), err)
 		}
 	}
+}
+
+// TestProvision_leasesMadeAgain: the bucket is in memory; whichever node makes it again, leases live as long as they say.
+func TestProvision_leasesMadeAgain(t *testing.T) {
+	natstest.InBubble(t, func(t *testing.T) {
+		s := natstest.Bubble(t)
+		ctx := t.Context()
+		var all []*Leases
+		for _, ttl := range []time.Duration{5 * time.Second, time.Minute} {
+			nc := natstest.Connect(t, s)
+			leases, err := provision(t, nc, Config{LeaseTTL: ttl}).LeasesOn(ctx, nc)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, leases)
+		}
+		if err := provision(t, natstest.Connect(t, s), Config{LeaseTTL: time.Minute}).js.DeleteKeyValue(ctx, all[0].kv.Bucket()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := all[0].Create(ctx, router.Lease{Node: "short", Session: "s"}); err != nil {
+			t.Fatal(err)
+		}
+		long := router.Lease{Node: "long", Session: "l"}
+		var err error
+		if long.Revision, err = all[1].Create(ctx, long); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute / 5)
+		if _, err := all[1].Renew(ctx, long); err != nil {
+			t.Errorf("a fifth of its TTL later: %v", err)
+		}
+	})
 }
 
 // TestProvision_refusesFirst: what is refused leaves nothing behind.
