@@ -376,3 +376,17 @@ func TestHost_idsBehindOutdatedTable(t *testing.T) {
 		t.Error("loadIDs stops at this table and never reads the one before, whose id must be kept for an hour")
 	}
 }
+
+// a call finds its partition just before that is given away, and asks to be held just after: nobody ever takes it.
+func TestPartition_holdAfterDrop(t *testing.T) {
+	w := newWorld(t)
+	h := w.host("a", nil, sums())
+	w.own(h, 1, Checkpoint{})
+	p := h.owned(0)
+	if _, err := h.Release(t.Context(), []int{0}); err != nil {
+		t.Fatal(err)
+	}
+	if p.hold(&Request{Address: at, Hook: "add", Header: CallHeader{After: 1 << 60}, Received: time.Now()}) {
+		t.Error("held by a partition that is another node's: it would get 504 at the end of its time, and not 503 at once")
+	}
+}

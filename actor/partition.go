@@ -148,9 +148,9 @@ func (p *partition) hold(req *Request) bool {
 		return false
 	}
 	p.mu.Lock()
-	if req.Header.After <= p.inbox.reached(p.host.inbox.position()) {
+	if p.releasing || p.ctx.Err() != nil || req.Header.After <= p.inbox.reached(p.host.inbox.position()) {
 		p.mu.Unlock()
-		return false
+		return false // to be taken now, or sent on to the next owner
 	}
 	p.held = append(p.held, req)
 	p.host.inbox.held.Add(1)
