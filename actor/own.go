@@ -129,6 +129,10 @@ func (h *Host) Release(ctx context.Context, ids []int) (map[int]Checkpoint, erro
 		}
 		select {
 		case <-p.idle:
+			if err := p.ctx.Err(); err != nil { // turns were given up, and an append may be on its way
+				doubt = fmt.Errorf("release partition %d: %w", id, err)
+				continue
+			}
 			p.mu.Lock()
 			finished[id] = p.checkpointLocked()
 			p.mu.Unlock()

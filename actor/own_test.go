@@ -390,3 +390,31 @@ func TestPartition_holdAfterDrop(t *testing.T) {
 		t.Error("held by a partition that is another node's: it would get 504 at the end of its time, and not 503 at once")
 	}
 }
+
+// the node's host ends while a partition is released: an append of unknown fate is given up, not over.
+func TestHost_releaseWhileClosing(t *testing.T) {
+	w := newWorld(t)
+	h := w.host("a", nil, sums())
+	w.own(h, 1, Checkpoint{})
+	began := make(chan struct{})
+	w.change(func() {
+		w.onAppend = func(*Entry) (bool, error) { close(began); <-h.ctx.Done(); return false, ErrAppendUnknown }
+	})
+	ask(h, at, "add", "", "1")
+	<-began
+	released := make(chan map[int]Checkpoint)
+	go func() {
+		finished, _ := h.Release(t.Context(), []int{0})
+		released <- finished
+	}()
+	p := h.owned(0)
+	for waits := false; !waits; runtime.Gosched() {
+		p.mu.Lock()
+		waits = p.releasing
+		p.mu.Unlock()
+	}
+	h.cancel()
+	if finished := <-released; len(finished) > 0 {
+		t.Errorf("given away as finished, with an append in doubt: %+v", finished)
+	}
+}
