@@ -57,6 +57,9 @@ func (r *run) commit(t *turn, batch []item) bool {
 			r.log.Error("append", "expected", r.last, "err", err)
 		}
 		refused := Errorf(CodeUnavailable, "the log does not take records now: %v", err)
+		if !errors.Is(err, ErrAppendRefused) {
+			refused = refused.Doubtful()
+		}
 		t.fail(refused)
 		r.postpone(batch, refused, false)
 		return false

@@ -56,6 +56,23 @@ func (e *Error) Is(target error) bool {
 // Retryable reports whether repeating the call with the same call id may give another outcome.
 func (e *Error) Retryable() bool { return e.Source == SourceRuntime && e.Code == CodeUnavailable }
 
+// Doubtful returns e, saying beside it that the call may have been acted on, or still be, by whoever had it before.
+func (e *Error) Doubtful() *Error { return e.With(doubt{outcomeUnknown}) }
+
+// InDoubt reports whether the call may have been acted on, or still be, although it has no outcome. Repeating it with the
+// same call id is safe, and finds the outcome.
+func (e *Error) InDoubt() bool {
+	var d doubt
+	return e.Code == CodeTimeout || e.Retryable() && json.Unmarshal(e.Details, &d) == nil && d.Outcome == outcomeUnknown
+}
+
+// doubt is the details of a failure with which a call is not over.
+type doubt struct {
+	Outcome string `json:"outcome"`
+}
+
+const outcomeUnknown = "unknown"
+
 type codeError Code
 
 func (c codeError) Error() string { return codeText[Code(c)] }

@@ -418,3 +418,42 @@ func TestHost_releaseWhileClosing(t *testing.T) {
 		t.Errorf("given away as finished, with an append in doubt: %+v", finished)
 	}
 }
+
+// a call that the log has and that is not over is sent on when its partition moves: its caller must not be told that
+// nothing was done.
+func TestHost_receivedThenMoved(t *testing.T) {
+	w := newWorld(t)
+	action := NewHook[int, int]("action")
+	def := NewWorkflow("flow", func(ctx Context, _ None) (None, error) {
+		for _, err := range action.Create(ctx).All(ctx) { // never replies
+			if err != nil {
+				return None{}, err
+			}
+		}
+		return None{}, nil
+	}, action)
+	h := w.host("a", nil, def)
+	w.own(h, 1, Checkpoint{})
+	received := ask(h, def.At("k"), "action", "x", "1")
+	w.until("the call is in the log", func() bool { return w.count(HookReceived) == 1 })
+	if _, err := h.Release(t.Context(), []int{0}); err != nil {
+		t.Fatal(err)
+	}
+	if e := w.answer(received).Err; e == nil || !e.Retryable() || !e.InDoubt() {
+		t.Errorf("received before the hand-over: got %v, want 503 with its outcome unknown", e)
+	}
+	if e := w.answer(ask(h, def.At("k"), "action", "y", "1")).Err; e == nil || !e.Retryable() || e.InDoubt() {
+		t.Errorf("asked after it: got %v, want 503 that says nothing was done", e)
+	}
+
+	var last *Outcome
+	req := &Request{Address: def.At("k"), Reply: func(o *Outcome) { last = o }}
+	req.OrForward(func(next *Request) bool {
+		next.fail(Errorf(CodeUnavailable, "nobody took it in time"))
+		return true
+	})
+	req.fail(Errorf(CodeUnavailable, "this node no longer owns it").Doubtful())
+	if e := last.Err; !e.InDoubt() {
+		t.Errorf("sent on in vain: got %v, want the doubt kept", e)
+	}
+}

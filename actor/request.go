@@ -54,9 +54,13 @@ func (r *Request) OrForward(forward func(*Request) bool) {
 		r.Header.CallID = uuid.NewString()
 	}
 	next := *r
+	reply := r.Reply
 	r.Reply = func(o *Outcome) {
+		if o.Err != nil && o.Err.InDoubt() {
+			next.Reply = func(o *Outcome) { reply(o.doubtful()) } // who comes next may know nothing of it
+		}
 		if o.Err == nil || !o.Err.Retryable() || !forward(&next) {
-			next.Reply(o)
+			reply(o)
 		}
 	}
 }
@@ -69,4 +73,14 @@ type Outcome struct {
 	Result json.RawMessage // JSON; null where there is none
 	Err    *Error          // nil: it succeeded
 	Next   uint64          // $events: where to go on reading; 0: that was all
+}
+
+// doubtful is o, without a claim that nothing was done.
+func (o *Outcome) doubtful() *Outcome {
+	if o.Err == nil || !o.Err.Retryable() {
+		return o
+	}
+	d, e := *o, *o.Err
+	d.Err = e.Doubtful()
+	return &d
 }

@@ -232,10 +232,10 @@ func (r *run) unload() {
 // abandon ends a run whose partition went away: whoever waits is told to ask again.
 func (r *run) abandon() {
 	r.unload()
-	err := Errorf(CodeUnavailable, "this node no longer owns %s", r.addr)
-	r.turnAway(err)
+	gone := func() *Error { return Errorf(CodeUnavailable, "this node no longer owns %s", r.addr) }
+	r.turnAway(gone().Doubtful()) // the log has their calls
 	for i := range r.mailbox {
-		r.mailbox[i].refuse(err)
+		r.mailbox[i].refuse(gone())
 	}
 }
 

@@ -236,6 +236,24 @@ func TestClient_UnknownOutcome(t *testing.T) {
 	})
 }
 
+// A call that an owner has received and given away with its partition is not one with which nothing was done.
+func TestClient_ReceivedThenMoved(t *testing.T) {
+	inBubble(t, func(t *testing.T, nc *nats.Conn, front func(Host) *Front) {
+		host := echoHost("n1")
+		f := front(host)
+		p := router.Partition(alice, 4)
+		host.call = func(req *actor.Request) {
+			f.Disown(p)
+			req.Reply(&actor.Outcome{Err: actor.Errorf(actor.CodeUnavailable, "not the owner any more").Doubtful()})
+		}
+		if err := f.Own(p); err != nil {
+			t.Fatal(err)
+		}
+		_, err := NewClient(nc, ClientConfig{}).Call(t.Context(), alice, "add", nil, actor.CallHeader{Timeout: 3 * time.Second})
+		wantCode(t, err, 504)
+	})
+}
+
 func TestClient_RepeatsAfterLostConnection(t *testing.T) {
 	inBubble(t, func(t *testing.T, nc *nats.Conn, front func(Host) *Front) {
 		host, ids := silentHost(1)

@@ -74,7 +74,7 @@ func (c *Client) do(ctx context.Context, a *ask) (*nats.Msg, error) {
 				return m, nil
 			}
 			a.fail(false)
-			last = again
+			last, inDoubt = again, inDoubt || again.InDoubt()
 		}
 		if !waitBefore(ctx, a.until, backoff) {
 			return nil, outOfTime(ctx, inDoubt, last)

@@ -69,8 +69,11 @@ func (f *Front) ask(req *actor.Request, subject string) {
 		return
 	}
 	e := asError(err)
-	if f.ctx.Err() != nil {
-		e = actor.Errorf(actor.CodeUnavailable, "this node stops") // repeating is safe: by the call id
+	if stops := actor.Errorf(actor.CodeUnavailable, "this node stops"); f.ctx.Err() != nil { // repeating is safe: by the call id
+		if e.InDoubt() {
+			stops = stops.Doubtful()
+		}
+		e = stops
 	}
 	f.finish(req.Received, e)
 	f.fail(req, e)
