@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	natsjs "github.com/nats-io/nats.go/jetstream"
+
 	"github.com/perdure/perdure/actor"
 	"github.com/perdure/perdure/internal/natstest"
 	"github.com/perdure/perdure/router"
@@ -180,6 +182,44 @@ func TestOwner_TakesBackWhatItReleased(t *testing.T) {
 			if r.Released || r.Successor != "" || r.Epoch != c.Epoch || r.Session != a.Status().Session {
 				t.Errorf("partition %d: hosted in epoch %d, and its record says %+v", p, c.Epoch, r)
 			}
+		}
+	})
+}
+
+// A node that was cut off while others renewed their leases does not take them for dead because a bucket that was made
+// anew has no leases of theirs yet.
+func TestOwner_BucketMadeAnewAfterCut(t *testing.T) {
+	natstest.InBubble(t, func(t *testing.T) {
+		s := bucketServerFor(t, 6*ttl)
+		js := dialBuckets(t, s).js
+		a := newNode(t, s, "a").runReady(t)
+		began := time.Now()
+		at := func(d time.Duration) { time.Sleep(time.Until(began.Add(d))) }
+		b := newNode(t, s, "b", func(c *router.Config) { c.TTL = 6 * ttl }).runReady(t)
+		at(57 * time.Second) // it renews every 6 s, and once in between: when that is 30 s ago its next one is not due
+		for _, on := range []bool{true, false} {
+			if err := b.Drain(on); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		at(59 * time.Second)
+		a.wire.Cut()
+		at(84*time.Second + 100*time.Millisecond)
+		if err := js.DeleteKeyValue(t.Context(), "LEASES"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := js.CreateKeyValue(t.Context(), natsjs.KeyValueConfig{Bucket: "LEASES", Storage: natsjs.MemoryStorage, TTL: 6 * ttl, LimitMarkerTTL: 6 * ttl}); err != nil {
+			t.Fatal(err)
+		}
+		a.wire.Mend()
+		at(88 * time.Second)
+		if got := a.host.count(); got > 0 && b.Trusted() {
+			t.Errorf("it took %d partitions of a node that executes them", got)
+		}
+		at(3 * time.Minute)
+		if got := a.host.count() + b.host.count(); got != testPartitions {
+			t.Errorf("in the end %d partitions are hosted", got)
 		}
 	})
 }

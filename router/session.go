@@ -123,6 +123,7 @@ func (s *session) forget(ctx context.Context, cause error) {
 	s.cfg.Host.SetTrusted(false)
 	s.cfg.Host.Drop(s.partitions())
 	s.view.bury(s.self.session)
+	s.view.restart(s.now().Mono) // others may have renewed, unseen, in a bucket that is gone
 	s.publish(nil)
 }
 

@@ -39,6 +39,16 @@ func (s sightings) silent(session string, ttl, now time.Duration) time.Duration 
 	return max(was.at+ttl-now, 0)
 }
 
+// restart counts from now for every session that is not known to be dead.
+func (s sightings) restart(now time.Duration) {
+	for session, was := range s.seen {
+		if !was.buried {
+			was.at = now
+			s.seen[session] = was
+		}
+	}
+}
+
 // bury notes that the session cannot come back.
 func (s sightings) bury(session string) { s.seen[session] = sighting{buried: true} }
 

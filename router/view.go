@@ -175,6 +175,13 @@ func (v *view) needed(typ string) bool {
 	return false
 }
 
+// restart is [sightings.restart].
+func (v *view) restart(now time.Duration) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.sight.restart(now)
+}
+
 // prune forgets sessions that no record and no lease names.
 func (v *view) prune() {
 	v.mu.Lock()
