@@ -157,3 +157,23 @@ func TestOwner_HostFailsAtFirst(t *testing.T) {
 		}
 	})
 }
+
+// TestOwner_OneLogFails: partitions whose log does not answer do not keep the others from being hosted.
+func TestOwner_OneLogFails(t *testing.T) {
+	natstest.InBubble(t, func(t *testing.T) {
+		a := newNode(t, bucketServer(t), "a")
+		a.host.failOwn, a.host.failFrom = errors.New("the log does not answer"), testPartitions/2
+		a.run(t)
+		time.Sleep(5 * time.Second)
+		if got := a.host.count(); got != testPartitions/2 {
+			t.Errorf("hosts %d partitions, want those of the log that answers", got)
+		}
+		a.host.mu.Lock()
+		a.host.failOwn = nil
+		a.host.mu.Unlock()
+		<-a.Ready()
+		if c := a.host.claims(); len(c) != testPartitions || c[0].Epoch != 1 {
+			t.Errorf("got claims %+v, want all in epoch 1", c)
+		}
+	})
+}

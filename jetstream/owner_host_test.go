@@ -24,19 +24,20 @@ const belongToB = 5
 
 // recorder is a host that executes nothing and notes what it is told.
 type recorder struct {
-	mu      sync.Mutex
-	owns    [][]actor.Claim
-	hosted  map[int]actor.Checkpoint
-	trust   []bool // as told, one after another
-	dropped []int
-	doubt   []int // partitions that Release does not finish
-	failOwn error
+	mu       sync.Mutex
+	owns     [][]actor.Claim
+	hosted   map[int]actor.Checkpoint
+	trust    []bool // as told, one after another
+	dropped  []int
+	doubt    []int // partitions that Release does not finish
+	failOwn  error
+	failFrom int // of partitions from here on
 }
 
 func (r *recorder) Own(_ context.Context, claims []actor.Claim) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.failOwn != nil {
+	if r.failOwn != nil && slices.ContainsFunc(claims, func(c actor.Claim) bool { return c.Partition >= r.failFrom }) {
 		return r.failOwn
 	}
 	r.owns = append(r.owns, claims)
@@ -168,7 +169,8 @@ func newNode(t *testing.T, s *server.Server, name string, changes ...func(*route
 	}
 	n.cfg = router.Config{
 		Node: name, Address: "at " + name, Types: []string{"counter"}, Partitions: testPartitions, TTL: ttl,
-		Host: n.host, Leases: n.leases(t), Records: n.partitions(t), Inbox: n.inbox,
+		LogStream: func(p int) int { return p * 2 / testPartitions },
+		Host:      n.host, Leases: n.leases(t), Records: n.partitions(t), Inbox: n.inbox,
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)).With("on", name),
 	}
 	for _, change := range changes {

@@ -28,7 +28,9 @@ type Config struct {
 	// this name can have survived, and its partitions are claimed without waiting.
 	Exclusive    bool
 	LeaveTimeout time.Duration // 0: DefaultLeaveTimeout
-	Log          *slog.Logger  // nil: nothing is logged
+	// LogStream says which partitions have their logs in one place, and so are hosted together or not at all. Nil: all.
+	LogStream func(partition int) int
+	Log       *slog.Logger // nil: nothing is logged
 
 	Host    Host
 	Leases  Leases
@@ -76,6 +78,9 @@ func New(cfg Config) (*Owner, error) {
 	}
 	if cfg.LeaveTimeout <= 0 {
 		cfg.LeaveTimeout = DefaultLeaveTimeout
+	}
+	if cfg.LogStream == nil {
+		cfg.LogStream = func(int) int { return 0 }
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)

@@ -160,30 +160,55 @@ func (s *session) put(ctx context.Context, r Record) (Record, error) {
 	return r, nil
 }
 
-// host gives the host what is held and not hosted.
+// host gives the host what is held and not hosted, each log stream's partitions by themselves: those of a stream that has
+// no leader yet do not hold up the others.
 func (s *session) host(ctx context.Context) error {
-	var claims []actor.Claim
-	var partitions []int
+	var groups [][]*holding
+	at := map[int]int{} // by log stream
 	for _, p := range s.partitions() {
-		if h := s.held[p]; !h.hosted {
-			claims = append(claims, h.claim())
-			partitions = append(partitions, p)
+		h := s.held[p]
+		if h.hosted {
+			continue
 		}
+		stream := s.cfg.LogStream(p)
+		if _, ok := at[stream]; !ok {
+			at[stream] = len(groups)
+			groups = append(groups, nil)
+		}
+		groups[at[stream]] = append(groups[at[stream]], h)
 	}
-	if len(claims) == 0 {
+	if len(groups) == 0 {
 		return nil
 	}
-	err := s.cfg.Host.Own(ctx, claims)
+	errs := make([]error, len(groups))
+	inParallel(len(groups), func(i int) { errs[i] = s.own(ctx, groups[i]) })
+	taken := 0
+	for i, group := range groups {
+		for _, h := range group {
+			if h.hosted = errs[i] == nil; h.hosted {
+				taken++
+			}
+		}
+	}
+	err := errors.Join(errs...)
 	s.trouble.about(ctx, "host the partitions claimed", err)
+	if taken > 0 {
+		s.cfg.Log.InfoContext(ctx, "hosting partitions", "taken", taken, "held", len(s.held), "of", s.cfg.Partitions)
+	}
+	return err
+}
+
+// own gives the host partitions, all or none.
+func (s *session) own(ctx context.Context, group []*holding) error {
+	claims, partitions := make([]actor.Claim, len(group)), make([]int, len(group))
+	for i, h := range group {
+		claims[i], partitions[i] = h.claim(), h.record.Partition
+	}
+	err := s.cfg.Host.Own(ctx, claims)
 	if err != nil {
 		s.cfg.Host.Drop(partitions)
-		return err
 	}
-	for _, p := range partitions {
-		s.held[p].hosted = true
-	}
-	s.cfg.Log.InfoContext(ctx, "hosting partitions", "taken", len(partitions), "held", len(s.held), "of", s.cfg.Partitions)
-	return nil
+	return err
 }
 
 // standBy says, once, that others own everything.

@@ -178,8 +178,12 @@ func on(t *testing.T, f form, replicas string, servers ...*server.Server) *topol
 	return top
 }
 
-// durable has an external server sync as the nodes' own would.
-func durable(o *server.Options) { o.SyncAlways = syncMode() == "always" }
+// durable has an external server sync as the nodes' own would, and tell clients of no other: what is cut off finds no
+// way around.
+func durable(o *server.Options) {
+	o.SyncAlways = syncMode() == "always"
+	o.Cluster.NoAdvertise = true
+}
 
 // add makes a node, which is not started. With embedded servers all are made before the first is started.
 func (top *topology) add() *member {
