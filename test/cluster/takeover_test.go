@@ -33,6 +33,10 @@ func TestTakeover(t *testing.T) {
 			owner := top.ownerOf(addr)
 			probe := top.probe(addr, owner, fmt.Sprintf("takeover-%d", i))
 			probe.awaitAnswers(20)
+			marks := map[*member]int{}
+			for _, m := range top.nodes {
+				marks[m] = m.proc.Mark()
+			}
 			killed := time.Now()
 			owner.kill()
 			probe.awaitAfter(killed.Add(100*time.Millisecond), top.ttl+30*time.Second)
@@ -48,7 +52,10 @@ func TestTakeover(t *testing.T) {
 				limit = max(top.ttl, election) + time.Second
 			}
 			if full() && silent > limit {
-				t.Errorf("takeover %d took %s, more than %s", i, silent, limit)
+				t.Errorf("takeover %d took %s, more than %s; %s was killed at %s", i, silent, limit, owner.name, killed.UTC().Format(clock))
+				for m, mark := range marks {
+					t.Logf("%s said:\n%s", m.name, m.proc.Since(mark))
+				}
 			}
 			owner.start()
 			top.awaitUp()

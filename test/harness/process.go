@@ -143,6 +143,9 @@ func (p *Process) Said(text string, mark int) bool {
 	return strings.Contains(p.stderr.since(mark), text)
 }
 
+// Since returns what the process has written to its standard error since the mark, as far as it is kept.
+func (p *Process) Since(mark int) string { return p.stderr.since(mark) }
+
 // tail keeps the last of what is written.
 type tail struct {
 	mu  sync.Mutex
