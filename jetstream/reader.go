@@ -20,8 +20,10 @@ const (
 	readAhead = 256
 	// readerKept is how long the server keeps a reader that nobody asks for.
 	readerKept = 10 * time.Second
-	// lookAfter is how long a reader that should reach an end waits before it looks whether it is there.
-	lookAfter = 2 * time.Second
+	// endLook is how long a reader that should reach an end waits before it looks whether it is there: what the server
+	// says is pending may never come. Each time it waits twice as long, up to maxEndLook, because a look may be slow.
+	endLook    = 50 * time.Millisecond
+	maxEndLook = 2 * time.Second
 
 	firstRetry = 20 * time.Millisecond
 	lastRetry  = 500 * time.Millisecond
@@ -149,12 +151,14 @@ func (r *reader) session(ctx context.Context, from uint64, done func(context.Con
 		return fmt.Errorf("read stream %s: %w", r.stream, err)
 	}
 	defer it.Stop()
+	look := endLook
 	for delivered := uint64(1); ; {
-		m, err := next(ctx, it, done != nil)
+		m, err := next(ctx, it, done != nil, look)
 		if errors.Is(err, nats.ErrTimeout) {
 			if ok, err := done(ctx); ok || err != nil {
 				return err
 			}
+			look = min(2*look, maxEndLook)
 			continue
 		}
 		if err != nil {
@@ -182,12 +186,12 @@ func (r *reader) session(ctx context.Context, from uint64, done func(context.Con
 	}
 }
 
-// next waits for the next message; where an end is to be reached, not for ever: then it returns nats.ErrTimeout.
-func next(ctx context.Context, it js.MessagesContext, bounded bool) (js.Msg, error) {
+// next waits for the next message; where an end is to be reached, not longer than look: then it returns nats.ErrTimeout.
+func next(ctx context.Context, it js.MessagesContext, bounded bool, look time.Duration) (js.Msg, error) {
 	if !bounded {
 		return it.Next(js.NextContext(ctx))
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, lookAfter, nats.ErrTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, look, nats.ErrTimeout)
 	defer cancel()
 	m, err := it.Next(js.NextContext(ctx))
 	if err != nil && errors.Is(context.Cause(ctx), nats.ErrTimeout) {

@@ -61,3 +61,28 @@ func TestReader_silence(t *testing.T) {
 		}
 	})
 }
+
+// TestReader_pendingGone: what the server says is pending and never comes holds up nobody who reads to an end.
+func TestReader_pendingGone(t *testing.T) {
+	natstest.InBubble(t, func(t *testing.T) {
+		srv := natstest.Bubble(t)
+		s := provision(t, natstest.Connect(t, srv), Config{Partitions: 1, LogStreams: 1})
+		for range 2 * readAhead {
+			if _, err := s.js.Publish(t.Context(), "hook.a.b.c", nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r := reader{store: s, stream: s.names.InboxStream()}
+		read, start := 0, time.Now()
+		err := r.until(t.Context(), 1, 2*readAhead, func(*stored) error {
+			if read++; read == 1 {
+				time.Sleep(time.Second) // the first batch is on its way with all that is pending
+				return s.purge(t.Context(), r.stream, purgeRequest{Subject: "in.>"})
+			}
+			return nil
+		})
+		if took := time.Since(start); err != nil || read != readAhead || took > 2*time.Second {
+			t.Errorf("read %d in %v: %v", read, took, err)
+		}
+	})
+}

@@ -30,8 +30,8 @@ func TestTTL(t *testing.T) {
 				from := time.Now()
 				load.goOn(20 * time.Second)
 				t.Logf("renewals every %s, under load the longest time between two is %s", ttl/5, top.watch.longestSilence(from).Round(time.Millisecond))
-				for _, tenths := range []time.Duration{2, 4, 6, 8, 10, 12} {
-					pause := ttl * tenths / 10
+				for _, tenths := range []int{2, 4, 6, 8, 10, 12} {
+					pause := time.Duration(tenths) * (ttl / 10)
 					fate := top.paused(load, r, pause)
 					t.Logf("paused for %s, %.1f TTL: %s", pause, float64(tenths)/10, fate)
 					if tenths <= 4 && fate == lost {
