@@ -18,6 +18,10 @@ import (
 // filter, so more are filtered here.
 const maxFilters = 4
 
+// shortTail is up to how many messages are asked for one after another: a consumer on replicated streams is made on a
+// server that may just have died, and is then waited for.
+const shortTail = 512
+
 // Tail implements [actor.EventLog]. Partitions of one log stream are read together. A message whose subject is
 // no object's, or an object's of another partition, is nobody's and left out.
 func (l *Log) Tail(ctx context.Context, floors map[int]uint64) iter.Seq2[*actor.Entry, error] {
@@ -57,7 +61,11 @@ func (l *Log) tailStream(ctx context.Context, i int, floors map[int]uint64, yiel
 		if err != nil {
 			return err
 		}
-		return r.until(ctx, from+1, end, func(m *stored) error {
+		read := r.until
+		if end < from+shortTail {
+			read = r.oneByOne
+		}
+		return read(ctx, from+1, end, func(m *stored) error {
 			p, addr, err := l.store.names.ParseLog(m.Subject)
 			if err != nil || p != l.store.Partition(addr) {
 				return nil //nolint:nilerr // somebody else's message

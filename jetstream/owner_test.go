@@ -19,8 +19,8 @@ func TestOwner_SharesAndHandsOverAtOnce(t *testing.T) {
 		s := bucketServer(t)
 		a := newNode(t, s, "a").runReady(t)
 		claims := a.host.claims()
-		if len(claims) != testPartitions || a.host.calls() != 1 {
-			t.Fatalf("got %d claims in %d calls, want %d in one", len(claims), a.host.calls(), testPartitions)
+		if len(claims) != testPartitions || a.host.calls() != 2 {
+			t.Fatalf("got %d claims in %d calls, want %d, those of each log stream in one", len(claims), a.host.calls(), testPartitions)
 		}
 		for p, c := range claims {
 			r := a.record(t, p)
@@ -49,7 +49,7 @@ func TestOwner_SharesAndHandsOverAtOnce(t *testing.T) {
 		}
 		time.Sleep(10 * time.Minute)
 		trust, dropped := a.host.told()
-		if calls := b.host.calls(); b.host.count() != belongToB || len(trust) != 1 || len(dropped) > 0 || a.host.calls() != 1 {
+		if calls := b.host.calls(); b.host.count() != belongToB || len(trust) != 1 || len(dropped) > 0 || a.host.calls() != 2 {
 			t.Fatalf("partitions moved without a reason: %d claims, trust %v, dropped %v", calls, trust, dropped)
 		}
 

@@ -18,6 +18,8 @@ const (
 	readExpiry = 20 * time.Second
 	// readAhead bounds what a reader keeps in memory: messages, and bytes in messages of the largest size.
 	readAhead = 256
+	// readerMade is how long a reader waits for its consumer to be made: one assigned to a server that died never is.
+	readerMade = 2 * time.Second
 	// readerKept is how long the server keeps a reader that nobody asks for.
 	readerKept = 10 * time.Second
 	// endLook is how long a reader that should reach an end waits before it looks whether it is there: what the server
@@ -113,6 +115,30 @@ func (r *reader) until(ctx context.Context, from, end uint64, fn func(*stored) e
 	}
 }
 
+// oneByOne calls fn for each message from from to end, whatever the filters, without a consumer. It goes on over failing
+// requests until ctx ends.
+func (r *reader) oneByOne(ctx context.Context, from, end uint64, fn func(*stored) error) error {
+	for next := max(from, 1); next <= end; {
+		m, err := r.store.get(ctx, r.stream, getRequest{Seq: next, NextFor: ">"})
+		switch {
+		case errors.Is(err, errNoMessage), err == nil && m.Seq > end:
+			return nil
+		case err != nil && ctx.Err() != nil:
+			return fmt.Errorf("read stream %s from %d: %w", r.stream, next, err)
+		case err != nil:
+			if waitFor(ctx, firstRetry) != nil {
+				return fmt.Errorf("read stream %s from %d: %w", r.stream, next, err)
+			}
+			continue
+		}
+		if err := fn(m); err != nil {
+			return err
+		}
+		next = m.Seq + 1
+	}
+	return nil
+}
+
 // left reports whether there are messages from next to end.
 func (r *reader) left(ctx context.Context, next, end uint64) (bool, error) {
 	filters := r.filters
@@ -134,7 +160,9 @@ func (r *reader) left(ctx context.Context, next, end uint64) (bool, error) {
 // session reads with one consumer. It returns nil only when done, which is asked when nothing more seems to
 // be there, says so.
 func (r *reader) session(ctx context.Context, from uint64, done func(context.Context) (bool, error), fn func(*stored) error) error {
-	consumer, err := r.store.js.CreateConsumer(perRequest(ctx), r.stream, js.ConsumerConfig{
+	asking, cancel := context.WithTimeout(ctx, readerMade)
+	defer cancel()
+	consumer, err := r.store.js.CreateConsumer(asking, r.stream, js.ConsumerConfig{
 		AckPolicy: js.AckNonePolicy, DeliverPolicy: js.DeliverByStartSequencePolicy, OptStartSeq: from,
 		FilterSubjects: r.filters, HeadersOnly: r.headersOnly, MemoryStorage: true, Replicas: 1, InactiveThreshold: readerKept,
 	})
