@@ -91,8 +91,8 @@ func (t *turn) receive(it *item, payload []byte) {
 	switch {
 	case ev.ID != "":
 		due := req.Received.Add(req.Timeout()).UTC().Round(0)
-		if req.Header.forwarded() { // after a crash it is forwarded again, whenever that is noticed
-			due = r.host.now().Add(forwardedKept)
+		if kept := r.host.now().Add(forwardedKept); req.Header.forwarded() && due.Before(kept) {
+			due = kept // after a crash it is forwarded again, whenever that is noticed
 		}
 		ev.Hash, ev.Due = digest(payload), &due
 	case it.inbox != 0:

@@ -178,6 +178,7 @@ func (h *Host) admit(p *partition, m *Message, it *item) *Error {
 	}
 	key, err := decode(m.Key)
 	if err != nil {
+		it.badAddress = true
 		return Errorf(CodeInvalid, "%v", err)
 	}
 	it.req.Address.Key = key

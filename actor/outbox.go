@@ -221,8 +221,8 @@ func (h *Host) bury(it *item, cause *Error) {
 	req, done, seq := it.req, it.done, it.inbox
 	it.done = nil
 	d := &DeadLetter{
-		Run: req.Address.String(), Hook: req.Hook, CallID: req.Header.CallID, Inbox: seq, Sent: req.Received,
-		Cause: cause, Payload: req.Payload, ReplyTo: req.Header.ReplyTo,
+		Run: req.Address.String(), BadAddress: it.badAddress, Hook: req.Hook, Token: req.Header.Token, CallID: req.Header.CallID,
+		Inbox: seq, Sent: req.Received, Cause: cause, Payload: req.Payload, ReplyTo: req.Header.ReplyTo, Trace: req.Header.Trace,
 	}
 	h.log.Warn("dead letter", "run", d.Run, "hook", d.Hook, "inbox", seq, "cause", cause.Message)
 	h.spawn(func() {

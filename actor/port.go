@@ -155,17 +155,19 @@ type Outlet interface {
 	DeadLetter(ctx context.Context, d *DeadLetter) error
 }
 
-// DeadLetter is a send that can never be applied, with its cause.
+// DeadLetter is a send that can never be applied, with its cause. It has what it takes to send it again.
 type DeadLetter struct {
-	Run     string          `json:"run"`  // as addressed: "<type>/<key>", or the raw tokens where they are not valid
-	Hook    string          `json:"hook"` //
-	CallID  string          `json:"call_id,omitempty"`
-	Inbox   uint64          `json:"inbox"` // its sequence in the inbox
-	Sent    time.Time       `json:"sent"`
-	Cause   *Error          `json:"cause"`
-	Payload []byte          `json:"payload,omitempty"` // base64: as sent, perhaps not JSON
-	ReplyTo string          `json:"reply_to,omitempty"`
-	Tokens  json.RawMessage `json:"-"`
+	Run        string    `json:"run"`                   // as addressed: "<type>/<key>"
+	BadAddress bool      `json:"bad_address,omitempty"` // Run is made of the subject's tokens as they were sent: they are no address
+	Hook       string    `json:"hook"`
+	Token      string    `json:"token,omitempty"` // that it came by
+	CallID     string    `json:"call_id,omitempty"`
+	Inbox      uint64    `json:"inbox"` // its sequence in the inbox
+	Sent       time.Time `json:"sent"`  // when the inbox stored it
+	Cause      *Error    `json:"cause"`
+	Payload    []byte    `json:"payload,omitempty"` // base64: as sent, perhaps not JSON
+	ReplyTo    string    `json:"reply_to,omitempty"`
+	Trace      []string  `json:"trace,omitempty"`
 }
 
 // Schemas makes the payload schemas of Go types.

@@ -91,12 +91,14 @@ const (
 type item struct {
 	kind  itemKind
 	req   *Request
-	inbox uint64             // of a send
-	done  func(applied bool) // called once: with true when the item is durable or of no use, with false when it was dropped
-	step  stepAttempt        //
-	id    string             // of the timer or step
-	event Event              // hook_conflict
-	seq   uint64             // of a record
+	inbox uint64 // of a send
+	// badAddress: the key of req is the token that was sent, which does not decode
+	badAddress bool
+	done       func(applied bool) // called once: with true when the item is durable or of no use, with false when it was dropped
+	step       stepAttempt        //
+	id         string             // of the timer or step
+	event      Event              // hook_conflict
+	seq        uint64             // of a record
 }
 
 // refuse drops the item: a caller is told, a send or firing is read again by whoever owns the partition next.
