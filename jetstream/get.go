@@ -118,12 +118,13 @@ type purgeRequest struct {
 	Below   uint64 `json:"seq,omitempty"`
 }
 
+type deleteRequest struct {
+	Seq     uint64 `json:"seq"`
+	NoErase bool   `json:"no_erase"` // not overwritten with noise
+}
+
 // remove removes one message. No error when there is none.
 func (s *Store) remove(ctx context.Context, stream string, seq uint64) error {
-	type deleteRequest struct {
-		Seq     uint64 `json:"seq"`
-		NoErase bool   `json:"no_erase"` // not overwritten with noise
-	}
 	err := s.ask(ctx, "STREAM.MSG.DELETE."+stream, deleteRequest{seq, true}, &apiError{})
 	if err == nil || isCode(err, js.JSErrCodeMessageNotFound, errNoSequence) {
 		return nil

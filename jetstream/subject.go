@@ -84,6 +84,9 @@ func (n Names) Dead(typ, key string) string {
 	return n.dot + "dead." + shortToken(typ) + "." + shortToken(key)
 }
 
+// DeadOf matches the dead letters of a type.
+func (n Names) DeadOf(typ string) string { return n.dot + "dead." + shortToken(typ) + ".*" }
+
 // DeadAll matches every dead letter.
 func (n Names) DeadAll() string { return n.dot + "dead.*.*" }
 
