@@ -165,7 +165,12 @@ func TestVerbs(t *testing.T) {
 		{args: `describe|Tally`, code: 2, stderr: "client: usage: type name \"Tally\": types are lower case\nclient: --help shows how\n"},
 		{args: `--prefix|a.b|get|tally/a`, code: 2, stderr: "client: usage: prefix \"a.b\": want a letter, then up to 31 letters, digits, _ or -\nclient: --help shows how\n"},
 		{args: `cancel|tally/a|--reason|gone`, code: 2, stderr: "client: cancel is not built yet\n"},
-		{args: `dead|ls`, code: 2, stderr: "client: dead is not built yet\n"},
+		{args: `dead|retry`, code: 2, stderr: "client: usage: want a letter's sequence, TYPE, TYPE/KEY, or --all\nclient: --help shows how\n"},
+		{args: `dead|drop|7|--all`, code: 2, stderr: "client: usage: want a letter's sequence, TYPE, TYPE/KEY, or --all\nclient: --help shows how\n"},
+		{args: `dead|drop|/x`, code: 2, stderr: "client: usage: \"/x\": want TYPE or TYPE/KEY\nclient: --help shows how\n"},
+		{args: `dead|ls`},
+		{args: `dead|retry|--all`},
+		{args: `dead|show|3`, code: 1, stderr: "client: read dead letter 3: there is none (404, runtime)\n"},
 		{args: `at|tally/a|5`, code: 2, stderr: "client: at is not built yet\n"},
 		{args: `--nats|nats://127.0.0.1:1|wake`, code: 2, stderr: "client: wake is not built yet\n"},
 		{args: `--timeout|0s|get|tally/a`, code: 2, stderr: "client: --timeout: want a time such as 5s or 300ms, more than 0, not \"0s\"\nclient: --help shows how\n"},
@@ -360,7 +365,7 @@ func TestHelp(t *testing.T) {
 		}
 	}
 	_, stdout, _ := client(t, "", "", "--help")
-	for verb := range strings.FieldsSeq("cancel terminate pause unpause wake at dead") {
+	for verb := range strings.FieldsSeq("cancel terminate pause unpause wake at") {
 		if !regexp.MustCompile(`(?m)^ +` + verb + ` .*\. Not built yet\.$`).MatchString(stdout) {
 			t.Errorf("%s is not listed as not built yet:\n%s", verb, stdout)
 		}

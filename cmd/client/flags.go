@@ -46,6 +46,7 @@ type commandLine struct {
 	Nodes      nodesVerb      `cmd:"" help:"List nodes."`
 	Partitions partitionsVerb `cmd:"" help:"List partitions and who owns them."`
 	Drain      drainVerb      `cmd:"" help:"Move everything away from a node."`
+	Dead       deadVerb       `cmd:"" help:"List, show, retry or drop dead letters."`
 	Bench      benchVerb      `cmd:"" help:"Measure calls under closed-loop load."`
 
 	Cancel    laterVerb `cmd:"" help:"Cancel a run. Not built yet."`
@@ -54,7 +55,6 @@ type commandLine struct {
 	Unpause   laterVerb `cmd:"" help:"Let a paused run go on. Not built yet."`
 	Wake      laterVerb `cmd:"" help:"Load an object. Not built yet."`
 	At        laterVerb `cmd:"" help:"Print the state as it was after a log sequence. Not built yet."`
-	Dead      laterVerb `cmd:"" help:"List, show, retry or drop dead letters. Not built yet."`
 }
 
 // helpFlag prints the help and ends the parsing with errHelp.

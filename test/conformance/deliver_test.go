@@ -120,7 +120,15 @@ func TestDead(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			harness.Ask(t, nc, "call.tally.a.add", []byte(`{"n":0}`), "Perdure-Call-Id", "taken")
 			before := harness.ReadStream(t, nc, "PERDURE_DEAD")
-			seq := harness.AskStored(t, nc, tc.subject, []byte(tc.payload), tc.header...)
+			told, err := nc.SubscribeSync(nc.NewInbox())
+			if err != nil {
+				t.Fatal(err)
+			}
+			header := append([]string{"Perdure-Reply-To", told.Subject}, tc.header...)
+			if tc.name == "reply-to of ours" {
+				header = tc.header
+			}
+			seq := harness.AskStored(t, nc, tc.subject, []byte(tc.payload), header...)
 			var letters []harness.Message
 			harness.Eventually(t, 5*time.Second, func() string {
 				if letters = harness.ReadStream(t, nc, "PERDURE_DEAD"); len(letters) == len(before) {
@@ -137,6 +145,13 @@ func TestDead(t *testing.T) {
 			}
 			if d.Cause == nil || d.Cause.Code != tc.code || d.Cause.Message == "" || d.Inbox != seq || string(d.Payload) != tc.payload {
 				t.Errorf("got %s with cause %v, want code %d of send %d", letters[len(letters)-1].Data, d.Cause, tc.code, seq)
+			}
+			if tc.name == "reply-to of ours" {
+				return
+			}
+			m, err := told.NextMsg(5 * time.Second)
+			if err != nil || m.Header.Get("Nats-Service-Error-Code") != fmt.Sprint(tc.code) {
+				t.Errorf("its reply-to got %+v, %v, want code %d", m, err, tc.code)
 			}
 		})
 	}
