@@ -86,7 +86,7 @@ func (t *turn) receive(it *item, payload []byte) {
 	r, req := t.run, it.req
 	ev := Event{
 		Type: HookReceived, ID: req.Header.CallID, Name: req.Hook, Token: r.tokenOf(req), Payload: payload,
-		Inbox: it.inbox, ReplyTo: req.Header.ReplyTo, Trace: req.Header.Trace,
+		Version: r.typ.hooks[req.Hook].migrations.recorded(), Inbox: it.inbox, ReplyTo: req.Header.ReplyTo, Trace: req.Header.Trace,
 	}
 	switch {
 	case ev.ID != "":
@@ -203,7 +203,7 @@ func (t *turn) start(it *item) {
 	case r.parked != nil && it.inbox == 0 && r.startedWith == nil:
 		t.reject(it, r.stopped())
 	case r.startedWith == nil:
-		t.input(Event{Type: RunStarted, Payload: input})
+		t.input(Event{Type: RunStarted, Payload: input, Version: r.typ.run.migrations.recorded()})
 		r.startedWith = input
 		r.inboxPos = max(r.inboxPos, it.inbox)
 		t.answerStart(it)

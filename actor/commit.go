@@ -73,7 +73,9 @@ func (r *run) record(t *turn) (*Record, *Entry, error) {
 		N: r.records + 1, Inbox: r.inboxPos, Buried: r.burying, Streams: r.streams.record(r.x), Events: r.x.journal.out,
 	}
 	if r.typ.object != nil {
-		rec.State = r.x.encoded
+		if rec.State = r.x.encoded; len(rec.State) > 0 && r.x.version > 1 {
+			rec.StateVersion = r.x.version
+		}
 	}
 	var whole bool
 	if rec.IDs, whole = r.ids.table(r.host.now()); !whole && rec.IDs != nil {

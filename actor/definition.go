@@ -13,7 +13,7 @@ import (
 // Definition is what a node hosts: a [Workflow] or an [Object].
 type Definition interface{ define(*registry) }
 
-// Declaration is what a type declares beside its code: its hooks.
+// Declaration is what a type declares beside its code: its hooks, streams and migrations.
 type Declaration interface{ declare(*registry, *typeDef) }
 
 // registry collects a node's types, and what is wrong with them.
@@ -30,6 +30,8 @@ type typeDef struct {
 	streams map[string]*streamDef
 	object  *objectCode   // nil for a workflow
 	run     *workflowCode // nil for an object
+
+	migrations migrations // as declared: of an object's state, of a workflow's input
 }
 
 // hookDef is one named entry point: a workflow's hook, an object's method or query.
@@ -40,6 +42,8 @@ type hookDef struct {
 	decode func(payload []byte) error // whether the payload decodes into the Go type
 	method methodFunc                 // nil unless it is a method
 	query  queryFunc                  // nil unless it is a query
+
+	migrations migrations // of the payload
 }
 
 // newRegistry compiles definitions. Its error is a [*DefinitionError] that names every mistake at once.
@@ -90,9 +94,10 @@ func schemaOf[T any](r *registry, owner string) Schema {
 	return s
 }
 
-func hookOf[In, Out any](r *registry, t *typeDef, name string) *hookDef {
+func hookOf[In, Out any](r *registry, t *typeDef, name string, ms ...*Migration) *hookDef {
+	migrations(ms).check(r, t.name+"."+name+" payload", reflect.TypeFor[In]())
 	return &hookDef{
-		name:   name,
+		name: name, migrations: ms,
 		in:     schemaOf[In](r, t.name+"."+name+" payload"),
 		out:    schemaOf[Out](r, t.name+"."+name+" result"),
 		decode: decodes[In],
@@ -112,20 +117,22 @@ func (r *registry) names() []string { return slices.Sorted(maps.Keys(r.types)) }
 type description struct {
 	Type    string              `json:"type"`
 	Kind    string              `json:"kind"`
-	Input   json.RawMessage     `json:"input,omitempty"`  // schema of $start, workflows only
-	Result  json.RawMessage     `json:"result,omitempty"` // schema of the run's result
-	State   json.RawMessage     `json:"state,omitempty"`  // schema of the state, objects only
-	Start   string              `json:"start,omitempty"`  // "first call" or "$start"
+	Input   json.RawMessage     `json:"input,omitempty"`   // schema of $start, workflows only
+	Result  json.RawMessage     `json:"result,omitempty"`  // schema of the run's result
+	State   json.RawMessage     `json:"state,omitempty"`   // schema of the state, objects only
+	Version int                 `json:"version,omitempty"` // of input or state, where it is not 1
+	Start   string              `json:"start,omitempty"`   // "first call" or "$start"
 	Hooks   []hookDescription   `json:"hooks"`
 	Streams []streamDescription `json:"streams"`
 	Policy  policyDescription   `json:"policies"`
 }
 
 type hookDescription struct {
-	Name   string          `json:"name"`
-	Kind   string          `json:"kind"` // hook, method or query
-	Input  json.RawMessage `json:"input"`
-	Output json.RawMessage `json:"output"`
+	Name    string          `json:"name"`
+	Kind    string          `json:"kind"`              // hook, method or query
+	Version int             `json:"version,omitempty"` // of the input, where it is not 1
+	Input   json.RawMessage `json:"input"`
+	Output  json.RawMessage `json:"output"`
 }
 
 type streamDescription struct {
@@ -140,7 +147,7 @@ type policyDescription struct {
 }
 
 func (t *typeDef) describe() description {
-	d := description{Type: t.name, Hooks: []hookDescription{}, Streams: []streamDescription{}, Policy: policyDescription{"all", idsKept}}
+	d := description{Type: t.name, Version: t.migrations.recorded(), Hooks: []hookDescription{}, Streams: []streamDescription{}, Policy: policyDescription{"all", idsKept}}
 	if t.object != nil {
 		d.Kind, d.State = "object", t.object.schema.JSON()
 	} else {
@@ -151,7 +158,7 @@ func (t *typeDef) describe() description {
 	}
 	for _, name := range slices.Sorted(maps.Keys(t.hooks)) {
 		h := t.hooks[name]
-		d.Hooks = append(d.Hooks, hookDescription{name, h.kind(), h.in.JSON(), h.out.JSON()})
+		d.Hooks = append(d.Hooks, hookDescription{name, h.kind(), h.migrations.recorded(), h.in.JSON(), h.out.JSON()})
 	}
 	for _, name := range slices.Sorted(maps.Keys(t.streams)) {
 		s := t.streams[name]

@@ -54,19 +54,20 @@ func (s Status) Ended() bool { return s == StatusCompleted || s == StatusFailed 
 
 // Record is the body of one log message: the events of one turn.
 type Record struct {
-	V           int                   `json:"v"`
-	Run         string                `json:"run"`
-	Incarnation string                `json:"incarnation"` // uuid made with run_created
-	Epoch       uint64                `json:"epoch"`
-	N           uint64                `json:"n"`                // its number in the object's log, from 1
-	Inbox       uint64                `json:"inbox,omitempty"`  // position received: every send at or below it is in this log
-	Buried      []BuriedSend          `json:"buried,omitempty"` // sends up to Inbox that are not in this log, but becoming dead letters
-	Events      []Event               `json:"events"`
-	Streams     map[string]streamMark `json:"streams,omitempty"`   // how far the output streams were written
-	State       json.RawMessage       `json:"state,omitempty"`     // an object's whole state after the turn
-	IDs         []IDEntry             `json:"ids,omitempty"`       // table of call ids, in records that carry one
-	IDsUntil    int64                 `json:"idsUntil,omitempty"`  // no id of the tables before is kept longer for its call, Unix seconds
-	IDsBefore   uint64                `json:"idsBefore,omitempty"` // record with the table that IDs adds to; 0: IDs is whole
+	V            int                   `json:"v"`
+	Run          string                `json:"run"`
+	Incarnation  string                `json:"incarnation"` // uuid made with run_created
+	Epoch        uint64                `json:"epoch"`
+	N            uint64                `json:"n"`                // its number in the object's log, from 1
+	Inbox        uint64                `json:"inbox,omitempty"`  // position received: every send at or below it is in this log
+	Buried       []BuriedSend          `json:"buried,omitempty"` // sends up to Inbox that are not in this log, but becoming dead letters
+	Events       []Event               `json:"events"`
+	Streams      map[string]streamMark `json:"streams,omitempty"`      // how far the output streams were written
+	State        json.RawMessage       `json:"state,omitempty"`        // an object's whole state after the turn
+	StateVersion int                   `json:"stateVersion,omitempty"` // of State; 0 is 1
+	IDs          []IDEntry             `json:"ids,omitempty"`          // table of call ids, in records that carry one
+	IDsUntil     int64                 `json:"idsUntil,omitempty"`     // no id of the tables before is kept longer for its call, Unix seconds
+	IDsBefore    uint64                `json:"idsBefore,omitempty"`    // record with the table that IDs adds to; 0: IDs is whole
 }
 
 // BuriedSend is a send that can never be applied, and why.
@@ -83,6 +84,7 @@ type Event struct {
 	Name     string          `json:"name,omitempty"` // of the hook or step
 	Token    string          `json:"token,omitempty"`
 	Payload  json.RawMessage `json:"payload,omitempty"`
+	Version  int             `json:"version,omitempty"` // of Payload; 0 is 1
 	Result   json.RawMessage `json:"result,omitempty"`
 	Error    *Error          `json:"error,omitempty"`
 	Hash     string          `json:"hash,omitempty"`    // of the payload as normalized, or of a step's input

@@ -42,6 +42,7 @@ type execution struct {
 
 	state   any             // an object's state, *S
 	encoded json.RawMessage // its last complete value
+	version int             // of encoded
 	current *received       // the call that a method is running for
 
 	started   []*stepRun      // steps to start, in order; the run's owner takes them

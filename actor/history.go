@@ -61,6 +61,7 @@ func objectHistory(records []entryRecord) replayable {
 
 // Why a run was parked, in run_parked.reason.
 const (
-	parkedByReplay = "replay"
-	parkedByPanic  = "panic"
+	parkedByReplay    = "replay"
+	parkedByPanic     = "panic"
+	parkedByMigration = "migration"
 )

@@ -9,16 +9,22 @@ import (
 
 // Hook is a named, typed entry point into the runs of a workflow: callers call or send to it, run code awaits it.
 // A hook belongs to no type until a workflow declares it; two workflows may declare the same one.
-type Hook[In, Out any] struct{ name string }
+type Hook[In, Out any] struct {
+	name       string
+	migrations []*Migration
+}
 
-// NewHook names a hook whose calls carry an In and are answered with an Out.
-func NewHook[In, Out any](name string) *Hook[In, Out] { return &Hook[In, Out]{name} }
+// NewHook names a hook whose calls carry an In and are answered with an Out. Migrations are those of the payload: calls
+// in the log from before its type changed are replayed, and taken, with the payload as it is today.
+func NewHook[In, Out any](name string, payload ...*Migration) *Hook[In, Out] {
+	return &Hook[In, Out]{name, payload}
+}
 
 func (h *Hook[In, Out]) declare(r *registry, t *typeDef) {
 	if t.object != nil {
 		r.problem("%s: an object has methods, not hooks: drop hook %s", t.name, h.name)
 	}
-	r.addHook(t, hookOf[In, Out](r, t, h.name))
+	r.addHook(t, hookOf[In, Out](r, t, h.name, h.migrations...))
 }
 
 // HookOption changes how run code makes a hook.

@@ -104,7 +104,7 @@ func (r *run) create() error {
 	r.newExecution(uuid.NewString())
 	r.streams.knowSteps(nil)
 	if r.typ.object != nil {
-		return r.x.load(nil)
+		return r.x.restore(nil, 0)
 	}
 	return nil
 }
@@ -119,7 +119,11 @@ func (r *run) newExecution(incarnation string) {
 
 // replay rebuilds the execution and notes what the records leave unfinished.
 func (r *run) replay(records []entryRecord, last *Record) error {
+	if err := r.typ.readable(records, last); err != nil {
+		return fmt.Errorf("record %d of %s: %w", r.lastRec, r.addr, err)
+	}
 	r.newExecution(last.Incarnation)
+	unmigrated := r.typ.migratePayloads(records)
 	for _, rec := range records {
 		r.observeOpen(rec.seq, rec.Events)
 	}
@@ -127,13 +131,19 @@ func (r *run) replay(records []entryRecord, last *Record) error {
 		for name, m := range last.Streams {
 			r.x.closed[name] = m.Ending
 		}
-		if err := r.x.load(last.State); err != nil {
+		if err := r.x.restore(last.State, last.StateVersion); errors.Is(err, errMigration) {
+			r.x.fail(fmt.Errorf("the state in record %d %w", r.lastRec, err))
+		} else if err != nil {
 			r.x.fail(fmt.Errorf("the state in record %d does not decode: %w", r.lastRec, err))
-		} else {
-			past := objectHistory(records)
-			r.x.replay(past)
 		}
-	} else {
+	}
+	switch {
+	case r.x.err != nil:
+	case unmigrated != nil:
+		r.x.fail(unmigrated)
+	case r.typ.object != nil:
+		r.x.replay(objectHistory(records))
+	default:
 		r.x.replay(workflowHistory(records))
 	}
 	if at := last.Events; len(at) > 0 && r.x.journal.now.Before(at[len(at)-1].At) {

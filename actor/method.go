@@ -3,10 +3,30 @@ package actor
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"slices"
 )
 
-// load sets an object's state as the log has it; empty is the zero value.
+// restore sets an object's state from a record of this version of it; empty is the zero value. One that is not of today is
+// migrated; the object's next record has it so.
+func (x *execution) restore(state []byte, version int) error {
+	ms := x.typ.object.migrations
+	if len(state) == 0 {
+		version = ms.version()
+	}
+	x.encoded, x.version, x.status = state, version, StatusRunning // kept also when it does not migrate
+	migrated, err := ms.migrate(state, version)
+	if err == nil && max(version, 1) != ms.version() && len(migrated) > x.limit {
+		err = fmt.Errorf("%w: it has %d bytes then; at most %d are allowed", errMigration, len(migrated), x.limit)
+	}
+	if err != nil {
+		return err
+	}
+	x.version = ms.version()
+	return x.load(migrated)
+}
+
+// load sets an object's state of today's version; empty is the zero value.
 func (x *execution) load(state []byte) error {
 	x.encoded, x.status = state, StatusRunning // kept also when this code cannot read it
 	s, err := x.typ.object.decode(state)

@@ -13,7 +13,8 @@ type Object[S any] struct {
 	parts []Declaration
 }
 
-// NewObject defines an object type with state S, which starts as S's zero value.
+// NewObject defines an object type with state S, which starts as S's zero value. Where S has changed since objects were
+// stored, declare each change with [Migrate]; without it a state is decoded as it stands, and fields that it has not are zero.
 func NewObject[S any](name string, parts ...Declaration) *Object[S] {
 	return &Object[S]{name: name, parts: parts}
 }
@@ -34,10 +35,11 @@ func (o *Object[S]) State(ctx context.Context, c Client, key string, opts ...Cal
 type Method[In, Out any] struct{ typ, name string }
 
 // NewMethod defines a method: one call at a time runs on an object. An error that fn returns is the call's outcome:
-// 422, the state as before, recorded, never tried again. A panic is the same with 500.
-func NewMethod[S, In, Out any](o *Object[S], name string, fn func(*S, Context, In) (Out, error)) *Method[In, Out] {
+// 422, the state as before, recorded, never tried again. A panic is the same with 500. Migrations are those of the payload:
+// calls that wait in the log since before its type changed get it as it is today.
+func NewMethod[S, In, Out any](o *Object[S], name string, fn func(*S, Context, In) (Out, error), payload ...*Migration) *Method[In, Out] {
 	o.hooks = append(o.hooks, &methodDecl{name: name, make: func(r *registry, t *typeDef) *hookDef {
-		h := hookOf[In, Out](r, t, name)
+		h := hookOf[In, Out](r, t, name, payload...)
 		h.method = func(state any, ctx Context, payload []byte) ([]byte, error) {
 			return invoke(payload, func(in In) (Out, error) { return fn(state.(*S), ctx, in) })
 		}
@@ -110,9 +112,10 @@ func invoke[In, Out any](payload []byte, fn func(In) (Out, error)) ([]byte, erro
 
 // objectCode is what the engine knows of a state type.
 type objectCode struct {
-	schema Schema
-	decode func(state []byte) (any, error) // a *S; empty: the zero value
-	plain  bool                            // S holds no references: a copy of the value is independent
+	schema     Schema
+	migrations migrations
+	decode     func(state []byte) (any, error) // a *S; empty: the zero value
+	plain      bool                            // S holds no references: a copy of the value is independent
 }
 
 func (o *Object[S]) define(r *registry) {
@@ -137,6 +140,8 @@ func (o *Object[S]) define(r *registry) {
 	for _, p := range o.parts {
 		p.declare(r, t)
 	}
+	t.object.migrations = t.migrations
+	t.migrations.check(r, o.name+" state", reflect.TypeFor[S]())
 }
 
 // plain reports whether a copy of a value of type t shares no memory with it.

@@ -1,6 +1,7 @@
 package actor
 
 import (
+	"errors"
 	"slices"
 	"time"
 )
@@ -90,7 +91,7 @@ func (t *turn) claiming() (events []Event) {
 func (t *turn) begin() {
 	if r := t.run; r.typ.run != nil && r.typ.run.startsItself && r.x.status == StatusPending && r.parked == nil {
 		r.startedWith = []byte("null")
-		t.input(Event{Type: RunStarted, Payload: r.startedWith})
+		t.input(Event{Type: RunStarted, Payload: r.startedWith, Version: r.typ.run.migrations.recorded()})
 	}
 }
 
@@ -148,8 +149,11 @@ func (t *turn) complete() {
 // park ends the run's code; what arrives is kept in the log.
 func (r *run) park(err error) {
 	r.parked = &parking{parkedByPanic, err.Error()}
-	if asReplay(err) {
+	switch {
+	case asReplay(err):
 		r.parked.reason = parkedByReplay
+	case errors.Is(err, errMigration):
+		r.parked.reason = parkedByMigration
 	}
 	r.x.stop()
 	if r.stepEnd != nil {

@@ -17,7 +17,7 @@ type Workflow[In, Out any] struct {
 }
 
 // NewWorkflow defines a workflow type with the hooks that its run function makes. A run whose input is [None] starts
-// with its first call or send; others need [Workflow.Start].
+// with its first call or send; others need [Workflow.Start]. A [Migrate] among the parts is one of the input.
 func NewWorkflow[In, Out any](name string, run func(Context, In) (Out, error), parts ...Declaration) *Workflow[In, Out] {
 	return &Workflow[In, Out]{name, run, parts}
 }
@@ -46,6 +46,7 @@ func (w *Workflow[In, Out]) Execute(ctx context.Context, c Client, key string, i
 // workflowCode is a run function without its type parameters.
 type workflowCode struct {
 	in, out      Schema
+	migrations   migrations // of the input
 	decode       func([]byte) error
 	startsItself bool
 	call         func(ctx Context, input []byte) (result []byte, err error)
@@ -64,6 +65,8 @@ func (w *Workflow[In, Out]) define(r *registry) {
 	for _, p := range w.parts {
 		p.declare(r, t)
 	}
+	t.run.migrations = t.migrations
+	t.migrations.check(r, w.name+" input", reflect.TypeFor[In]())
 }
 
 func (w *Workflow[In, Out]) call(ctx Context, input []byte) ([]byte, error) {

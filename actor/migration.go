@@ -1,0 +1,173 @@
+package actor
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+)
+
+// Migration makes a value of one version from one of the version before. It is declared with what it is for: with an object
+// for its state, with a workflow for its input, with a hook or method for its payload.
+type Migration struct {
+	to       int
+	old, new reflect.Type
+	apply    func([]byte) ([]byte, error)
+}
+
+// Migrate declares that version to of a state, input or payload is New, and how it is made from what version to-1 was, an
+// Old. What was recorded without version has version 1, so the first migration is usually to 2; those of one value are
+// declared in order, the last one makes its type of today. Leave out the oldest when nothing that old is recorded any more.
+//
+// fn runs when an object is loaded and must be a function of its argument alone: it runs again each time until the object's
+// next record has the result, and it may run on many nodes. An error or a panic parks the run, with reason "migration" and
+// its records as they are; mended code resumes it.
+//
+// A record of a later version than the code has is refused with 503 and nothing is written: older code cannot ruin it.
+func Migrate[Old, New any](to int, fn func(Old) (New, error)) *Migration {
+	return &Migration{to: to, old: reflect.TypeFor[Old](), new: reflect.TypeFor[New](), apply: func(data []byte) ([]byte, error) {
+		var old Old
+		if err := json.Unmarshal(data, &old); err != nil {
+			return nil, err
+		}
+		made, err := fn(old)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(made)
+	}}
+}
+
+// declare makes the migration one of the type's own value: an object's state, a workflow's input.
+func (m *Migration) declare(_ *registry, t *typeDef) { t.migrations = append(t.migrations, m) }
+
+// errMigration: what was recorded cannot be made into what the code has today.
+var errMigration = errors.New("does not migrate")
+
+// migrations lead from one version of a value to the next, ascending.
+type migrations []*Migration
+
+// version is that of what the code has today.
+func (ms migrations) version() int {
+	if len(ms) == 0 {
+		return 1
+	}
+	return ms[len(ms)-1].to
+}
+
+// recorded is the version as records have it: 0, and so absent, for 1.
+func (ms migrations) recorded() int {
+	if v := ms.version(); v > 1 {
+		return v
+	}
+	return 0
+}
+
+// check finds what is wrong with migrations to a value of type last.
+func (ms migrations) check(r *registry, owner string, last reflect.Type) {
+	for i, m := range ms {
+		switch {
+		case i == 0 && m.to < 2:
+			r.problem("%s: migration to version %d: the first version that a migration makes is 2", owner, m.to)
+		case i > 0 && m.to != ms[i-1].to+1:
+			r.problem("%s: migration to version %d follows one to version %d: want %d", owner, m.to, ms[i-1].to, ms[i-1].to+1)
+		case i > 0 && m.old != ms[i-1].new:
+			r.problem("%s: migration to version %d takes %v, and the one before it makes %v", owner, m.to, m.old, ms[i-1].new)
+		}
+	}
+	if n := len(ms); n > 0 && ms[n-1].new != last {
+		r.problem("%s: the last migration makes %v, want %v", owner, ms[n-1].new, last)
+	}
+}
+
+// tooNew reports whether a value was recorded by later code than this.
+func (ms migrations) tooNew(recorded int) bool { return max(recorded, 1) > ms.version() }
+
+// migrate makes the value of today from one recorded with this version, which must not be too new. Its error is an
+// errMigration.
+func (ms migrations) migrate(data []byte, recorded int) (_ []byte, err error) {
+	from, version := max(recorded, 1), ms.version()
+	if from == version {
+		return data, nil
+	}
+	if oldest := ms[0].to - 1; from < oldest {
+		return nil, fmt.Errorf("%w from version %d: this code migrates from version %d on", errMigration, from, oldest)
+	}
+	for _, m := range ms[from+1-ms[0].to:] {
+		if data, err = m.safely(data); err != nil {
+			return nil, fmt.Errorf("%w to version %d: %w", errMigration, m.to, err)
+		}
+	}
+	return data, nil
+}
+
+// safely makes a panic of user code an error.
+func (m *Migration) safely(data []byte) (made []byte, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			made, err = nil, fmt.Errorf("panic: %v", r)
+		}
+	}()
+	return m.apply(data)
+}
+
+// payloadMigrations returns those of an event's payload, and the schema that the result must have; ok is false for an event
+// without payload of a known type.
+func (t *typeDef) payloadMigrations(ev *Event) (ms migrations, schema Schema, ok bool) {
+	switch ev.Type {
+	case RunStarted:
+		if t.run != nil {
+			return t.run.migrations, t.run.in, true
+		}
+	case HookReceived:
+		if h := t.hooks[ev.Name]; h != nil {
+			return h.migrations, h.in, true
+		}
+	default:
+	}
+	return nil, nil, false
+}
+
+// readable returns why this code must not touch a run with these records, the last one included: later code wrote them.
+func (t *typeDef) readable(records []entryRecord, last *Record) error {
+	if t.object != nil && t.object.migrations.tooNew(last.StateVersion) {
+		return tooNew("its state", last.StateVersion, t.object.migrations)
+	}
+	for _, rec := range records {
+		for i := range rec.Events {
+			ev := &rec.Events[i]
+			if ms, _, ok := t.payloadMigrations(ev); ok && ms.tooNew(ev.Version) {
+				return tooNew(fmt.Sprintf("the payload of %s %s in record %d", ev.Type, ev.ID, rec.seq), ev.Version, ms)
+			}
+		}
+	}
+	return nil
+}
+
+func tooNew(what string, version int, ms migrations) error {
+	return fmt.Errorf("%w: %s has version %d, and this node's code knows %d: upgrade it", errUnreadable, what, version, ms.version())
+}
+
+// migratePayloads makes the payloads of records what code of today would have got. Its error is an errMigration.
+func (t *typeDef) migratePayloads(records []entryRecord) error {
+	for _, rec := range records {
+		for i := range rec.Events {
+			ev := &rec.Events[i]
+			ms, schema, ok := t.payloadMigrations(ev)
+			if !ok || max(ev.Version, 1) == ms.version() {
+				continue
+			}
+			made, err := ms.migrate(ev.Payload, ev.Version)
+			if err == nil {
+				if made, err = schema.Normalize(made); err != nil {
+					err = fmt.Errorf("%w to version %d: %w", errMigration, ms.version(), err)
+				}
+			}
+			if err != nil {
+				return fmt.Errorf("the payload of %s %s in record %d %w", ev.Type, ev.ID, rec.seq, err)
+			}
+			ev.Payload, ev.Version = made, ms.recorded()
+		}
+	}
+	return nil
+}
