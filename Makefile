@@ -79,6 +79,10 @@ cover: ## coverage of the whole module by all tests, as coverage/index.html
 update: ## rewrite golden files; read the diff before committing it
 	UPDATE=1 go test -count=1 $(PKG)
 
+.PHONY: record
+record: ## write a store of this version for test/replay; NAME=2026-11-26 is its folder, others are left alone
+	RECORD=$(NAME) go test -count=1 -run TestRecord ./test/replay
+
 .PHONY: tools
 tools: $(LINT) ## build the pinned tools into .tools/
 

@@ -1,0 +1,148 @@
+package replay
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
+	"github.com/perdure/perdure/internal/natstest"
+	"github.com/perdure/perdure/test/harness"
+)
+
+// smallMessages makes a large record cheap.
+func smallMessages(o *server.Options) { o.MaxPayload = 128 << 10 }
+
+// start runs a node on the server.
+func start(t *testing.T, s *server.Server, before bool) *harness.Node {
+	t.Helper()
+	cfg := harness.Config(t)
+	cfg.NATS, cfg.Name, cfg.Partitions, cfg.LogStreams = []string{s.ClientURL()}, "n1", partitions, logStreams
+	return harness.Run(t, cfg, types(before)...)
+}
+
+// TestReplay opens what each version wrote and compares what it says, and does, with what that version did.
+func TestReplay(t *testing.T) {
+	folders, err := filepath.Glob("testdata/*")
+	if err != nil || len(folders) == 0 {
+		t.Fatalf("no recorded stores: %v", err)
+	}
+	for _, folder := range folders {
+		t.Run(filepath.Base(folder), func(t *testing.T) {
+			s := natstest.Server(t, smallMessages)
+			restore(t, natstest.Connect(t, s), filepath.Join(folder, "store.jsonl"))
+			nc := start(t, s, false).Dial()
+			b, err := os.ReadFile(filepath.Join(folder, "questions.json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var all []question
+			if err := json.Unmarshal(b, &all); err != nil {
+				t.Fatal(err)
+			}
+			for _, q := range all {
+				if got := q.ask(t, nc); got != q.Answer {
+					t.Errorf("%s %s %v:\ngot  %s\nwant %s", q.Subject, q.Payload, q.Header, got, q.Answer)
+				}
+			}
+			logs, _ := harness.Logs(t, nc)
+			maps.DeleteFunc(logs, func(_ string, records []harness.Logged) bool { // what is in parts, the check cannot read
+				return slices.ContainsFunc(records, func(r harness.Logged) bool { return r.Header.Get("Perdure-Blobs") != "" })
+			})
+			harness.CheckLogs(t, logs)
+		})
+	}
+}
+
+// TestRecord writes a new folder, named by RECORD.
+func TestRecord(t *testing.T) {
+	name := os.Getenv("RECORD")
+	if name == "" {
+		t.Skip("RECORD names the folder to write")
+	}
+	folder := filepath.Join("testdata", name)
+	if err := os.MkdirAll("testdata", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatalf("what was recorded is never written again: %v", err)
+	}
+	s := natstest.Server(t, smallMessages)
+	n := start(t, s, true)
+	drive(t, n.Dial())
+	n.End()
+	save(t, natstest.Connect(t, s), filepath.Join(folder, "store.jsonl"))
+	nc := start(t, s, false).Dial()
+	all := questions()
+	for i := range all {
+		all[i].Answer = all[i].ask(t, nc)
+	}
+	b, err := json.MarshalIndent(all, "", " ")
+	if err == nil {
+		err = os.WriteFile(filepath.Join(folder, "questions.json"), append(b, '\n'), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ask returns the answer as one line.
+func (q *question) ask(t *testing.T, nc *nats.Conn) string {
+	t.Helper()
+	if stream, ok := strings.CutPrefix(q.Subject, "stream "); ok {
+		return q.stream(t, nc, stream)
+	}
+	if q.Subject == "dead" {
+		var all []string
+		for _, m := range harness.ReadStream(t, nc, "PERDURE_DEAD") {
+			all = append(all, m.Subject+" "+pick(m.Data, "hook")+" "+pick(m.Data, "payload"))
+		}
+		return strings.Join(all, "; ")
+	}
+	r := harness.Ask(t, nc, q.Subject, []byte(q.Payload), q.Header...)
+	switch {
+	case r.Code != 0:
+		return fmt.Sprintf("%d %s", r.Code, r.Err.Message)
+	case q.Pick != "":
+		return pick(r.Data, q.Pick)
+	}
+	return string(r.Data)
+}
+
+// stream returns the chunks of an output stream, each after its index.
+func (q *question) stream(t *testing.T, nc *nats.Conn, subject string) string {
+	t.Helper()
+	var all []string
+	for _, m := range harness.ReadStream(t, nc, "PERDURE_OUT") {
+		if m.Subject != subject {
+			continue
+		}
+		text := m.Header.Get("Perdure-Index") + " " + string(m.Data)
+		switch {
+		case m.Header.Get("Perdure-Rewind") != "":
+			text = "<" + m.Header.Get("Perdure-Rewind")
+		case m.Header.Get("Perdure-End") != "":
+			text = "]"
+		case q.Pick != "": // what the chunks say differs from run to run
+			text = m.Header.Get("Perdure-Index")
+		}
+		all = append(all, text)
+	}
+	return strings.Join(all, " ")
+}
+
+// pick is a member of a JSON object, as it stands there.
+func pick(object []byte, name string) string {
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(object, &all); err != nil {
+		return err.Error()
+	}
+	return string(all[name])
+}

@@ -1,0 +1,138 @@
+package replay
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/perdure/perdure/actor"
+	"github.com/perdure/perdure/examples/session"
+	"github.com/perdure/perdure/test/harness"
+	"github.com/perdure/perdure/test/objects"
+)
+
+// The size of the stores.
+const (
+	partitions = 8
+	logStreams = 2
+)
+
+// types is the code that the stores are written and read with. before: some of it is older than what reads it, or wrong.
+func types(before bool) []actor.Definition {
+	wallet := objects.NewWallet()
+	if before {
+		wallet = objects.NewWallet1()
+	}
+	nobody := func(context.Context) (actor.Client, error) { return nil, fmt.Errorf("no tools here") }
+	return []actor.Definition{
+		objects.Counter, objects.Tallies, objects.Sleeper, objects.Slow, objects.NewStory("one", "two", "three"), objects.NewFragile(before),
+		objects.Patient, objects.Sum, objects.Diary, objects.Boxes, objects.Speaker, wallet, session.New(session.Config{Client: nobody}),
+	}
+}
+
+// drive does what objects live for, and leaves some of it undone.
+func drive(t *testing.T, nc *nats.Conn) {
+	t.Helper()
+	call := func(subject, payload string, header ...string) {
+		t.Helper()
+		if r := harness.Ask(t, nc, "call."+subject, []byte(payload), header...); r.Code != 0 {
+			t.Fatalf("%s: %v", subject, r.Err)
+		}
+	}
+	send := func(subject, payload string, header ...string) (after string) {
+		t.Helper()
+		return fmt.Sprint(harness.AskStored(t, nc, "hook."+subject, []byte(payload), header...))
+	}
+	for i := range 40 { // more than a page of the index
+		call("counter.alice.action", `{"type":"increment"}`, "Perdure-Call-Id", fmt.Sprint("c", i))
+	}
+	for i := range 150 { // more than one table of ids
+		call("tally.bob.add", `{"n":1}`, "Perdure-Call-Id", fmt.Sprint("t", i))
+	}
+	call("story.a.tell", "null")
+	call("story.a.tell", "null", "Perdure-Call-Id", "again")
+	call("box.b.fill", `{"bytes":65450}`) // its record is larger than a message
+	call("sum.over.$start", `{"from":10}`)
+	send("sum.over.add", `{"n":5}`)
+	send("sum.over.end", "null")
+	send("sum.later.add", `{"n":7}`) // it is not started
+	call("diary.d.say", `{"sender":"x","n":1}`)
+	send("$token.diary:d.$resume", `{"sender":"x","n":2}`)
+	call("session.ann.message", `{"role":"user","content":"hello"}`)
+	call("speaker.s.$start", `{"words":5,"failAt":3,"rewind":true}`, "Perdure-Wait", "end")
+	call("patient.nudged.$start", `{"millis":3600000}`)
+	send("patient.nudged.nudge", "null")
+	send("tally.bob.add", `{"n":"one"}`) // a dead letter
+	call("fragile.f.poke", `{"n":1}`)
+	send("fragile.f.poke", `{"n":13}`) // it parks
+	send("fragile.f.poke", `{"n":2}`)
+	call("wallet.w.pay", `{"euros":5}`)
+	// From here on things are left undone: the node ends in their middle.
+	send("wallet.w.hold", "null")
+	waits := send("wallet.w.pay", `{"euros":2}`)
+	call("wallet.w.$state", "", "Perdure-After", waits) // it is in the log, behind the other
+	call("patient.waits.$start", `{"millis":4000}`)
+	send("sleeper.z.nap", `{"nanos":4000000000}`)
+	send("slow.w.wait", `{"millis":2000}`)
+	for run, want := range map[string]string{"fragile.f": "parked", "slow.w": "running", "sleeper.z": "running", "sum.later": "pending", "sum.over": "completed", "patient.nudged": "completed"} {
+		harness.Eventually(t, 10*time.Second, func() string {
+			if got := pick(harness.Ask(t, nc, "call."+run+".$describe", nil).Data, "status"); got != `"`+want+`"` {
+				return fmt.Sprintf("%s is %s, want %s", run, got, want)
+			}
+			return ""
+		})
+	}
+}
+
+// question is one request, and what the version that wrote the store answered.
+type question struct {
+	Subject string   `json:"subject"` // of a call; "stream <subject>" reads an output stream, "dead" the dead letters
+	Payload string   `json:"payload,omitempty"`
+	Header  []string `json:"header,omitempty"`
+	Pick    string   `json:"pick,omitempty"` // only this member of the answer
+	Answer  string   `json:"answer"`
+}
+
+// questions are asked in this order.
+func questions() []question {
+	end := []string{"Perdure-Wait", "end", "Perdure-Timeout", "30s"}
+	return []question{
+		{Subject: "call.counter.alice.action", Payload: `{"type":"get"}`},
+		{Subject: "call.counter.alice.action", Payload: `{"type":"increment"}`, Header: []string{"Perdure-Call-Id", "c3"}},
+		{Subject: "call.$token.counter:counter%2Falice.$resume", Payload: `{"type":"decrement","amount":2}`},
+		{Subject: "call.tally.bob.$state"},
+		{Subject: "call.tally.bob.get"},
+		{Subject: "call.tally.bob.add", Payload: `{"n":1}`, Header: []string{"Perdure-Call-Id", "t2"}},
+		{Subject: "call.tally.bob.add", Payload: `{"n":2}`, Header: []string{"Perdure-Call-Id", "t149"}}, // another payload
+		{Subject: "call.tally.bob.add", Payload: `{"n":1}`},
+		{Subject: "call.story.a.tell", Header: []string{"Perdure-Call-Id", "again"}},
+		{Subject: "call.story.a.tell"},
+		{Subject: "call.box.b.look"},
+		{Subject: "call.box.b.put", Payload: `"abc"`},
+		{Subject: "call.sum.over.$describe", Pick: "status"},
+		{Subject: "call.sum.over.$start", Payload: `{"from":10}`, Header: end},
+		{Subject: "call.sum.over.add", Payload: `{"n":1}`},
+		{Subject: "call.sum.later.$describe", Pick: "status"},
+		{Subject: "call.sum.later.$start", Payload: `{"from":1}`},
+		{Subject: "call.sum.later.add", Payload: `{"n":0}`},
+		{Subject: "call.diary.d.show"},
+		{Subject: "call.session.ann.history", Pick: "messages"},
+		{Subject: "stream out.session.ann.default"},
+		{Subject: "call.session.ann.message", Payload: `{"role":"user","content":"hello"}`},
+		{Subject: "stream out.session.ann.default"},
+		{Subject: "call.speaker.s.$describe", Pick: "status"},
+		{Subject: "stream out.speaker.s.default", Pick: "indexes"},
+		{Subject: "call.patient.nudged.$start", Payload: `{"millis":3600000}`, Header: end},
+		{Subject: "call.patient.nudged.nudge"},
+		{Subject: "call.patient.waits.$start", Payload: `{"millis":4000}`, Header: end},
+		{Subject: "call.sleeper.z.nap", Payload: `{"nanos":1}`},
+		{Subject: "call.slow.w.wait", Payload: `{"millis":1}`},
+		{Subject: "call.fragile.f.poke", Payload: `{"n":0}`},
+		{Subject: "call.wallet.w.pay", Payload: `{"cents":1}`},
+		{Subject: "call.wallet.w.$state"},
+		{Subject: "dead"},
+	}
+}
