@@ -52,6 +52,9 @@ func (e apiError) failure() error {
 	return e.Error
 }
 
+// askAgain is when a request without an answer is repeated, once: the rest of the time is for answers that take long.
+const askAgain = time.Second
+
 // ask makes a request to the JetStream API that may be repeated, and repeats it: a stream without a leader answers nothing,
 // and what was asked then is lost. Its error may be one that the server answered.
 func (s *Store) ask(ctx context.Context, subject string, req any, resp interface{ failure() error }) error {
@@ -61,12 +64,9 @@ func (s *Store) ask(ctx context.Context, subject string, req any, resp interface
 	if err != nil {
 		return fmt.Errorf("encode request: %w", err)
 	}
-	var answer *nats.Msg
-	for within := getTimeout / 5; ; within *= 2 {
-		answer, err = requestWithin(ctx, s.nc, js.DefaultAPIPrefix+subject, body, within)
-		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
-			break
-		}
+	answer, err := requestWithin(ctx, s.nc, js.DefaultAPIPrefix+subject, body, askAgain)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		answer, err = s.nc.RequestWithContext(ctx, js.DefaultAPIPrefix+subject, body)
 	}
 	if err != nil {
 		return err
