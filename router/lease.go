@@ -6,7 +6,7 @@ import "time"
 // A dead node's objects stand still that long, so it is short. A healthy node that is paused stands still from 0.7 of it
 // less one renewal interval on (here 2.5 s), and loses its partitions from the whole less one interval on (4 s), so it is
 // not shorter: garbage collection, a slow disk and a busy scheduler stay below a second, the migration of a virtual
-// machine below two. Measured in docs/reliability.md.
+// machine below two. TestTTL in test/cluster measures it.
 const DefaultTTL = 5 * time.Second
 
 const (
