@@ -52,11 +52,7 @@ func (e apiError) failure() error {
 	return e.Error
 }
 
-// askAgain is when a request without an answer is repeated, once: the rest of the time is for answers that take long.
-const askAgain = time.Second
-
-// ask makes a request to the JetStream API that may be repeated, and repeats it: a stream without a leader answers nothing,
-// and what was asked then is lost. Its error may be one that the server answered.
+// ask makes one request to the JetStream API. Its error may be one that the server answered.
 func (s *Store) ask(ctx context.Context, subject string, req any, resp interface{ failure() error }) error {
 	ctx, cancel := context.WithTimeout(ctx, getTimeout)
 	defer cancel()
@@ -64,10 +60,7 @@ func (s *Store) ask(ctx context.Context, subject string, req any, resp interface
 	if err != nil {
 		return fmt.Errorf("encode request: %w", err)
 	}
-	answer, err := requestWithin(ctx, s.nc, js.DefaultAPIPrefix+subject, body, askAgain)
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		answer, err = s.nc.RequestWithContext(ctx, js.DefaultAPIPrefix+subject, body)
-	}
+	answer, err := s.nc.RequestWithContext(ctx, js.DefaultAPIPrefix+subject, body)
 	if err != nil {
 		return err
 	}
@@ -75,12 +68,6 @@ func (s *Store) ask(ctx context.Context, subject string, req any, resp interface
 		return fmt.Errorf("decode answer: %w", err)
 	}
 	return resp.failure()
-}
-
-func requestWithin(ctx context.Context, nc *nats.Conn, subject string, body []byte, within time.Duration) (*nats.Msg, error) {
-	ctx, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
-	return nc.RequestWithContext(ctx, subject, body)
 }
 
 // get reads one message from the stream's leader, never from a replica that may lag. A header that cannot be
