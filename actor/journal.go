@@ -71,6 +71,9 @@ func (j *journal) record(ev Event, now time.Time) *Event {
 // recordFirst records events that stand before what the code has done since its history was used up, at the same time:
 // the code of a run that was parked goes on while it is loaded.
 func (j *journal) recordFirst(now time.Time, events ...Event) {
+	if len(events) == 0 {
+		return
+	}
 	done := j.out
 	j.out = nil
 	for _, ev := range events {

@@ -59,7 +59,8 @@ type deploy struct {
 	*world
 	h     *Host
 	epoch uint64
-	stop  func() // ends the node's readers
+	stop  func()        // ends the node's readers
+	cfg   func(*Config) // of nodes to come
 }
 
 // next stops the node and starts one with this code, which knows nothing of the one before.
@@ -74,7 +75,7 @@ func (d *deploy) next(defs ...Definition) {
 	}
 	d.epoch++
 	d.change(func() { epoch := d.epoch; d.issued = func() (uint64, error) { return epoch, nil } })
-	d.h = d.host(fmt.Sprint("n", d.epoch), nil, defs...)
+	d.h = d.host(fmt.Sprint("n", d.epoch), d.cfg, defs...)
 	d.own(d.h, d.epoch, Checkpoint{})
 }
 
@@ -270,11 +271,11 @@ func TestMigrate_fails(t *testing.T) {
 			d := &deploy{world: newWorld(t)}
 			d.next(purses1())
 			d.calls("add", "5", "5")
+			if name == "large" {
+				d.cfg = func(c *Config) { c.MaxPayload = 1000 }
+			}
 			for range 2 {
 				d.next(purses2(tc.migration))
-				if name == "large" {
-					d.h.cfg.MaxPayload = 1000
-				}
 				o := d.answer(ask(d.h, purse, "get", "", "null"))
 				if !errors.Is(o.Err, ErrStopped) || !strings.Contains(o.Err.Message, "the state in record") || !strings.Contains(o.Err.Message, tc.want) {
 					t.Errorf("got %v, want 423 that says %q", o.Err, tc.want)

@@ -19,6 +19,8 @@ type world struct {
 	changed chan struct{}
 
 	log      []*Entry                   // seq = index + 1
+	decoded  int                        // how much of it events has seen
+	types    []EventType                // of the events in that
 	onAppend func(*Entry) (bool, error) // whether the append is stored, and what Append returns; nil: both fine
 	issued   func() (uint64, error)     // Confirm
 	inbox    []*Message                 // seq = index + 1
@@ -143,15 +145,16 @@ func (w *world) result(out <-chan *Outcome) string {
 }
 
 // events is all event types in the log, in order; under mu.
-func (w *world) events() (all []EventType) {
-	for _, e := range w.log {
-		if rec, err := DecodeRecord(e.Body); err == nil {
+// events returns the types of all events in the log. It decodes each record once: it is asked after every append.
+func (w *world) events() []EventType {
+	for ; w.decoded < len(w.log); w.decoded++ {
+		if rec, err := DecodeRecord(w.log[w.decoded].Body); err == nil {
 			for _, ev := range rec.Events {
-				all = append(all, ev.Type)
+				w.types = append(w.types, ev.Type)
 			}
 		}
 	}
-	return all
+	return slices.Clone(w.types)
 }
 
 func (w *world) count(t EventType) (n int) {
