@@ -7,8 +7,15 @@ import (
 	"time"
 )
 
-// RecordVersion is the version of the record format that this code writes, and the newest that it reads.
-const RecordVersion = 1
+// RecordVersion is the newest version of the record format that this code reads. A record has the lowest version whose
+// readers understand it.
+const RecordVersion = 2
+
+// Versions of the record format.
+const (
+	recordPlain     = 1
+	recordWithDelta = 2 // a reader of version 1 would take the state for none
+)
 
 // EventType names what happened. The names are on disk: never rename one.
 type EventType string
@@ -64,6 +71,7 @@ type Record struct {
 	Events      []Event               `json:"events"`
 	Streams     map[string]streamMark `json:"streams,omitempty"`   // how far the output streams were written
 	State       json.RawMessage       `json:"state,omitempty"`     // an object's whole state after the turn
+	Delta       *Delta                `json:"delta,omitempty"`     // the same, as changes of an earlier record's
 	IDs         []IDEntry             `json:"ids,omitempty"`       // table of call ids, in records that carry one
 	IDsUntil    int64                 `json:"idsUntil,omitempty"`  // no id of the tables before is kept longer for its call, Unix seconds
 	IDsBefore   uint64                `json:"idsBefore,omitempty"` // record with the table that IDs adds to; 0: IDs is whole

@@ -184,7 +184,7 @@ func (r *run) redo(ctx context.Context) error {
 		r.streams.noPending(false)
 		return nil
 	}
-	last, err := r.readRecord(ctx, r.lastRec)
+	last, err := r.records.one(ctx, r.lastRec)
 	if err != nil {
 		return err
 	}
@@ -204,15 +204,6 @@ func (r *run) redo(ctx context.Context) error {
 	r.resume = 0
 	r.letOutFirst() //nolint:contextcheck // as long as the partition is owned
 	return nil
-}
-
-func (r *run) readRecord(ctx context.Context, seq uint64) (entryRecord, error) {
-	e, err := r.host.cfg.Log.Read(ctx, r.addr, seq)
-	if err != nil {
-		return entryRecord{}, err
-	}
-	rec, err := DecodeRecord(e.Body)
-	return entryRecord{seq, rec}, err
 }
 
 // bury keeps a send that can never be applied as a dead letter, with its cause, and tells who asked for its outcome.
