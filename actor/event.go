@@ -13,8 +13,8 @@ const RecordVersion = 2
 
 // Versions of the record format.
 const (
-	recordPlain     = 1
-	recordWithDelta = 2 // a reader of version 1 would take the state for none
+	recordPlain = 1
+	recordNew   = 2 // has a delta, which a reader of version 1 takes for no state, or follows from a checkpoint
 )
 
 // EventType names what happened. The names are on disk: never rename one.
@@ -39,6 +39,7 @@ const (
 	StepFailed    EventType = "step_failed"    // a step failed for good
 	StepRetrying  EventType = "step_retrying"  // an attempt failed; the next starts at Due
 	Output        EventType = "output"         // run code emitted a chunk to an output stream, or closed it
+	Snapshot      EventType = "snapshot"       // run code continues from a checkpoint
 	WaitCreated   EventType = "wait_created"   // a sleep or timeout began
 	WaitCompleted EventType = "wait_completed" // its time came
 	WaitCancelled EventType = "wait_cancelled" // it is no longer waited for
@@ -72,6 +73,8 @@ type Record struct {
 	Streams     map[string]streamMark `json:"streams,omitempty"`   // how far the output streams were written
 	State       json.RawMessage       `json:"state,omitempty"`     // an object's whole state after the turn
 	Delta       *Delta                `json:"delta,omitempty"`     // the same, as changes of an earlier record's
+	Compacted   []Event               `json:"compacted,omitempty"` // what still counts of the log before the record's last checkpoint
+	Snapshot    uint64                `json:"snapshot,omitempty"`  // record with the run's last checkpoint, where that is an earlier one
 	IDs         []IDEntry             `json:"ids,omitempty"`       // table of call ids, in records that carry one
 	IDsUntil    int64                 `json:"idsUntil,omitempty"`  // no id of the tables before is kept longer for its call, Unix seconds
 	IDsBefore   uint64                `json:"idsBefore,omitempty"` // record with the table that IDs adds to; 0: IDs is whole
