@@ -14,7 +14,7 @@ const RecordVersion = 2
 // Versions of the record format.
 const (
 	recordPlain = 1
-	recordNew   = 2 // has a delta, which a reader of version 1 takes for no state, or follows from a checkpoint
+	recordNew   = 2 // has a delta, which a reader of version 1 takes for no state, or does not need all records before it
 )
 
 // EventType names what happened. The names are on disk: never rename one.
@@ -75,6 +75,7 @@ type Record struct {
 	Delta       *Delta                `json:"delta,omitempty"`     // the same, as changes of an earlier record's
 	Compacted   []Event               `json:"compacted,omitempty"` // what still counts of the log before the record's last checkpoint
 	Snapshot    uint64                `json:"snapshot,omitempty"`  // record with the run's last checkpoint, where that is an earlier one
+	Kept        *Kept                 `json:"kept,omitempty"`      // how much of the log is left; absent: all
 	IDs         []IDEntry             `json:"ids,omitempty"`       // table of call ids, in records that carry one
 	IDsUntil    int64                 `json:"idsUntil,omitempty"`  // no id of the tables before is kept longer for its call, Unix seconds
 	IDsBefore   uint64                `json:"idsBefore,omitempty"` // record with the table that IDs adds to; 0: IDs is whole
