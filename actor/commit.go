@@ -74,6 +74,8 @@ func (r *run) record(t *turn) (*Record, *Entry, error) {
 	}
 	if r.typ.object != nil {
 		rec.State = r.x.encoded
+		r.armAlarm()
+		rec.Alarms, rec.AlarmsAt = r.alarmTable()
 	}
 	var whole bool
 	if rec.IDs, whole = r.ids.table(r.host.now()); !whole && rec.IDs != nil {
@@ -90,7 +92,7 @@ func (r *run) record(t *turn) (*Record, *Entry, error) {
 
 // leavesWork reports whether the record leaves the run unsettled.
 func (r *run) leavesWork(t *turn) bool {
-	if len(r.x.steps) > 0 || len(t.bodies) > 0 || r.x.stalled || r.parked != nil || !r.outbox.idle() || r.part.awaits(r) {
+	if len(r.x.steps) > 0 || len(t.bodies) > 0 || r.x.stalled || r.parked != nil || !r.outbox.idle() || r.arming != nil || r.part.awaits(r) {
 		return true
 	}
 	for i := range r.x.journal.out {
@@ -98,7 +100,7 @@ func (r *run) leavesWork(t *turn) bool {
 			return true
 		}
 	}
-	return r.nearWait()
+	return r.nearWait() || r.nearAlarm()
 }
 
 func (r *run) nearWait() bool {
@@ -209,6 +211,7 @@ func (r *run) committed(t *turn, rec *Record, e *Entry, seq uint64) {
 			r.streams.noteStep(ev.ID, false)
 		}
 	}
+	r.alarmsWritten(rec, seq)
 	t.events = rec.Events
 	r.x.journal.written()
 	r.letOutFirst()
@@ -217,7 +220,7 @@ func (r *run) committed(t *turn, rec *Record, e *Entry, seq uint64) {
 
 // resettle tells the partition whether the run has something left to do; seq is the record that says so.
 func (r *run) resettle(seq uint64) {
-	unsettled := r.x != nil && (len(r.x.steps) > 0 || r.x.stalled || r.parked != nil || !r.outbox.idle() || r.nearWait() || r.part.awaits(r))
+	unsettled := r.x != nil && (len(r.x.steps) > 0 || r.x.stalled || r.parked != nil || !r.outbox.idle() || r.nearWait() || r.nearAlarm() || r.part.awaits(r))
 	switch {
 	case unsettled && r.unsettled == 0:
 		r.unsettled = seq

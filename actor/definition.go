@@ -30,6 +30,8 @@ type typeDef struct {
 	streams map[string]*streamDef
 	object  *objectCode   // nil for a workflow
 	run     *workflowCode // nil for an object
+
+	alarms map[string]*alarmDef // of an object
 }
 
 // hookDef is one named entry point: a workflow's hook, an object's method or query.
@@ -60,7 +62,7 @@ func (r *registry) problem(format string, args ...any) {
 
 // add takes up a type; two definitions of one name are a mistake.
 func (r *registry) add(name string) *typeDef {
-	t := &typeDef{name: name, hooks: map[string]*hookDef{}, streams: map[string]*streamDef{}}
+	t := &typeDef{name: name, hooks: map[string]*hookDef{}, streams: map[string]*streamDef{}, alarms: map[string]*alarmDef{}}
 	if err := checkTypeName(name); err != nil {
 		r.problem("%v", err)
 	}
@@ -117,6 +119,7 @@ type description struct {
 	State   json.RawMessage     `json:"state,omitempty"`  // schema of the state, objects only
 	Start   string              `json:"start,omitempty"`  // "first call" or "$start"
 	Hooks   []hookDescription   `json:"hooks"`
+	Alarms  []alarmDescription  `json:"alarms,omitempty"` // objects only
 	Streams []streamDescription `json:"streams"`
 	Policy  policyDescription   `json:"policies"`
 }
@@ -126,6 +129,12 @@ type hookDescription struct {
 	Kind   string          `json:"kind"` // hook, method or query
 	Input  json.RawMessage `json:"input"`
 	Output json.RawMessage `json:"output"`
+}
+
+type alarmDescription struct {
+	Name     string          `json:"name"`
+	Input    json.RawMessage `json:"input"`
+	Attempts int             `json:"attempts"`
 }
 
 type streamDescription struct {
@@ -152,6 +161,10 @@ func (t *typeDef) describe() description {
 	for _, name := range slices.Sorted(maps.Keys(t.hooks)) {
 		h := t.hooks[name]
 		d.Hooks = append(d.Hooks, hookDescription{name, h.kind(), h.in.JSON(), h.out.JSON()})
+	}
+	for _, name := range slices.Sorted(maps.Keys(t.alarms)) {
+		a := t.alarms[name]
+		d.Alarms = append(d.Alarms, alarmDescription{name, a.in.JSON(), a.retry.Attempts})
 	}
 	for _, name := range slices.Sorted(maps.Keys(t.streams)) {
 		s := t.streams[name]

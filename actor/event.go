@@ -32,7 +32,7 @@ const (
 	StepFailed    EventType = "step_failed"    // a step failed for good
 	StepRetrying  EventType = "step_retrying"  // an attempt failed; the next starts at Due
 	Output        EventType = "output"         // run code emitted a chunk to an output stream, or closed it
-	WaitCreated   EventType = "wait_created"   // a sleep or timeout began
+	WaitCreated   EventType = "wait_created"   // a sleep or timeout began, or an alarm was set
 	WaitCompleted EventType = "wait_completed" // its time came
 	WaitCancelled EventType = "wait_cancelled" // it is no longer waited for
 )
@@ -64,6 +64,8 @@ type Record struct {
 	Events      []Event               `json:"events"`
 	Streams     map[string]streamMark `json:"streams,omitempty"`   // how far the output streams were written
 	State       json.RawMessage       `json:"state,omitempty"`     // an object's whole state after the turn
+	Alarms      []AlarmEntry          `json:"alarms,omitempty"`    // every setting of an alarm that has not fired, in the order in which they will
+	AlarmsAt    uint64                `json:"alarmsAt,omitempty"`  // record with the table of alarms in force; 0: it is in this one
 	IDs         []IDEntry             `json:"ids,omitempty"`       // table of call ids, in records that carry one
 	IDsUntil    int64                 `json:"idsUntil,omitempty"`  // no id of the tables before is kept longer for its call, Unix seconds
 	IDsBefore   uint64                `json:"idsBefore,omitempty"` // record with the table that IDs adds to; 0: IDs is whole
@@ -80,7 +82,8 @@ type Event struct {
 	Type     EventType       `json:"type"`
 	At       time.Time       `json:"at"`
 	ID       string          `json:"id,omitempty"`   // of the call, hook, step or wait
-	Name     string          `json:"name,omitempty"` // of the hook or step
+	Name     string          `json:"name,omitempty"` // of the hook, step or alarm
+	Key      string          `json:"key,omitempty"`  // of an alarm's setting
 	Token    string          `json:"token,omitempty"`
 	Payload  json.RawMessage `json:"payload,omitempty"`
 	Result   json.RawMessage `json:"result,omitempty"`
@@ -97,6 +100,11 @@ type Event struct {
 	Reason   string          `json:"reason,omitempty"`
 	End      bool            `json:"end,omitempty"` // of an output stream
 	Run      string          `json:"run,omitempty"` // who holds the token
+}
+
+// alarm reports whether ev is of an alarm: a wait that runs a method.
+func (ev *Event) alarm() bool {
+	return ev.Name != "" && (ev.Type == WaitCreated || ev.Type == WaitCompleted || ev.Type == WaitCancelled)
 }
 
 // IDEntry is one call id that the object remembers.

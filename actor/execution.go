@@ -36,6 +36,7 @@ type execution struct {
 	hooks   map[string]*hookHandle // hooks that code made, by "<name> <token>"
 	steps   map[string]*stepRun    // steps without result, by id
 	waits   map[string]*timer      // sleeps and timeouts not yet over, by id
+	alarms  alarmTable             // alarms that have not fired
 	input0  string                 // id of the input last delivered, for stable ids
 	ordinal int                    // ids given out since that input
 	rng     *rand.Rand
@@ -47,6 +48,7 @@ type execution struct {
 	started   []*stepRun      // steps to start, in order; the run's owner takes them
 	cancelled []string        // steps whose bodies are to end
 	outputs   []Event         // what the method that runs has done to its streams
+	changes   alarmChanges    // what it has done to the alarms
 	closed    map[string]bool // output streams that code has closed
 }
 
@@ -58,6 +60,14 @@ type received struct {
 	at      time.Time
 	payload json.RawMessage
 	replyTo string
+	alarm   *firedAlarm // nil: it is a call
+}
+
+// firedAlarm is what a received call is that an alarm makes.
+type firedAlarm struct {
+	key     string
+	due     time.Time
+	attempt int
 }
 
 func newExecution(info Info, typ *typeDef, clock func() time.Time, limit int, log *slog.Logger) *execution {
@@ -116,6 +126,11 @@ func (x *execution) apply(ev *Event) {
 	case StepStarted, StepRetrying, StepCompleted, StepFailed:
 		x.applyStep(x.steps[ev.ID], ev)
 	case WaitCompleted:
+		if ev.alarm() {
+			x.alarms.remove(alarmName{ev.Name, ev.Key}, ev.ID)
+			x.receive(ev)
+			break
+		}
 		if t := x.waits[ev.ID]; t != nil {
 			t.fired = true
 			delete(x.waits, ev.ID)
@@ -126,9 +141,12 @@ func (x *execution) apply(ev *Event) {
 	x.advance()
 }
 
-// receive queues a call; the code takes it when it awaits the hook.
+// receive queues a call, or an alarm that has fired; the code takes it when it awaits the hook.
 func (x *execution) receive(ev *Event) {
 	c := &received{id: ev.ID, hook: ev.Name, token: ev.Token, at: ev.At, payload: ev.Payload, replyTo: ev.ReplyTo}
+	if ev.alarm() {
+		c.alarm = &firedAlarm{ev.Key, *ev.Due, max(ev.Attempt, 1)}
+	}
 	x.queue = append(x.queue, c)
 	x.open[c.id] = c
 }

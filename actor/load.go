@@ -90,7 +90,7 @@ func (r *run) activate(ctx context.Context) error {
 			return err
 		}
 	}
-	return r.replay(records, rec)
+	return r.replay(ctx, records, rec)
 }
 
 // errUnreadable: a record of the run is of no use to this node, now and later.
@@ -99,7 +99,7 @@ var errUnreadable = errors.New("the record cannot be read")
 // create makes a run that has no record yet.
 func (r *run) create() error {
 	r.lastRec, r.tableAt, r.records, r.inboxPos, r.index, r.status = 0, 0, 0, 0, Index{}, StatusPending
-	r.burying = nil
+	r.burying, r.alarmsAt = nil, 0
 	r.streams.begin(nil)
 	r.newExecution(uuid.NewString())
 	r.streams.knowSteps(nil)
@@ -118,8 +118,11 @@ func (r *run) newExecution(incarnation string) {
 }
 
 // replay rebuilds the execution and notes what the records leave unfinished.
-func (r *run) replay(records []entryRecord, last *Record) error {
+func (r *run) replay(ctx context.Context, records []entryRecord, last *Record) error {
 	r.newExecution(last.Incarnation)
+	if err := r.loadAlarms(ctx, last); err != nil {
+		return err
+	}
 	for _, rec := range records {
 		r.observeOpen(rec.seq, rec.Events)
 	}
@@ -157,6 +160,7 @@ func (r *run) replay(records []entryRecord, last *Record) error {
 		r.armed[w.id] = w.due.Sub(r.x.journal.now) > nearTimer && w.due.After(r.host.now()) && r.firings[w.id] == nil
 		r.remind(w, w.due.Sub(r.host.now()))
 	}
+	r.remindAlarms()
 	return nil
 }
 
@@ -289,7 +293,7 @@ func (r *run) nextIndex() Index {
 // answers reports whether the turn has the outcome of a call.
 func (r *run) answers(id string) bool {
 	return slices.ContainsFunc(r.x.journal.out, func(ev Event) bool {
-		return ev.ID == id && (ev.Type == CallCompleted || ev.Type == CallFailed)
+		return ev.ID == id && (ev.Type == CallCompleted || ev.Type == CallFailed || ev.Type == WaitCancelled)
 	})
 }
 
@@ -303,7 +307,11 @@ func (r *run) observeOpen(seq uint64, events []Event) {
 			r.ended = ev
 		case HookReceived:
 			r.openAt[ev.ID] = seq
-		case CallCompleted, CallFailed:
+		case WaitCompleted:
+			if ev.alarm() {
+				r.openAt[ev.ID] = seq
+			}
+		case CallCompleted, CallFailed, WaitCancelled:
 			delete(r.openAt, ev.ID)
 		default:
 		}
