@@ -60,6 +60,7 @@ func (s *session) claimable(ctx context.Context) (found []wanted, again time.Dur
 		}
 		r := s.view.record(p)
 		r.Partition = p
+		home := homes.home(p, r.Types)
 		silent := again
 		if r.Session != "" && !r.Released {
 			silent = s.view.silent(r.Session, r.TTL, now)
@@ -68,13 +69,13 @@ func (s *session) claimable(ctx context.Context) (found []wanted, again time.Dur
 		switch {
 		case stance == stanceWait:
 			delete(s.free, p)
-			if r.Node == homes.home(p, r.Types) {
+			if r.Node == home {
 				delete(s.passed, p)
 			}
 			again = min(again, silent)
 			continue
 		case stance == stanceOurs:
-		case !s.entitled(r, homes, now):
+		case !s.entitled(r, home, now):
 			continue
 		case stance == stanceUnclean:
 			if _, asked := dead[r.Session]; !asked {
@@ -84,19 +85,19 @@ func (s *session) claimable(ctx context.Context) (found []wanted, again time.Dur
 				continue
 			}
 		}
-		found = append(found, wanted{r, stance != stanceClaim, r.Released, homes.home(p, r.Types) != s.self.node})
+		found = append(found, wanted{r, stance != stanceClaim, r.Released, home != s.self.node})
 	}
 	return found, again, true
 }
 
 // entitled reports whether a partition that nobody has is for this node to claim: it belongs here, was released to this
 // node, or the node that it belongs to has not claimed it for a TTL.
-func (s *session) entitled(r Record, homes placement, now time.Duration) bool {
+func (s *session) entitled(r Record, home string, now time.Duration) bool {
 	since, noticed := s.free[r.Partition]
 	if !noticed {
 		s.free[r.Partition], since = now, now
 	}
-	return homes.home(r.Partition, r.Types) == s.self.node || r.Released && r.Successor == s.self.node || now-since >= s.cfg.TTL
+	return home == s.self.node || r.Released && r.Successor == s.self.node || now-since >= s.cfg.TTL
 }
 
 // keep returns for how long a partition stays here that the node to which it belongs did not claim for a TTL: a TTL, in
