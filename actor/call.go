@@ -203,7 +203,7 @@ func (t *turn) start(it *item) {
 	case r.parked != nil && it.inbox == 0 && r.startedWith == nil:
 		t.reject(it, r.stopped())
 	case r.startedWith == nil:
-		t.input(Event{Type: RunStarted, Payload: input, Version: r.typ.run.migrations.recorded()})
+		t.input(Event{Type: RunStarted, Payload: input, Version: r.typ.migrations.recorded()})
 		r.startedWith = input
 		r.inboxPos = max(r.inboxPos, it.inbox)
 		t.answerStart(it)

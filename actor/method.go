@@ -10,7 +10,7 @@ import (
 // restore sets an object's state from a record of this version of it; empty is the zero value. One that is not of today is
 // migrated; the object's next record has it so.
 func (x *execution) restore(state []byte, version int) error {
-	ms := x.typ.object.migrations
+	ms := x.typ.migrations
 	if len(state) == 0 {
 		version = ms.version()
 	}

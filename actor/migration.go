@@ -117,7 +117,7 @@ func (t *typeDef) payloadMigrations(ev *Event) (ms migrations, schema Schema, ok
 	switch ev.Type {
 	case RunStarted:
 		if t.run != nil {
-			return t.run.migrations, t.run.in, true
+			return t.migrations, t.run.in, true
 		}
 	case HookReceived:
 		if h := t.hooks[ev.Name]; h != nil {
@@ -130,8 +130,8 @@ func (t *typeDef) payloadMigrations(ev *Event) (ms migrations, schema Schema, ok
 
 // readable returns why this code must not touch a run with these records, the last one included: later code wrote them.
 func (t *typeDef) readable(records []entryRecord, last *Record) error {
-	if t.object != nil && t.object.migrations.tooNew(last.StateVersion) {
-		return tooNew("its state", last.StateVersion, t.object.migrations)
+	if t.object != nil && t.migrations.tooNew(last.StateVersion) {
+		return tooNew("its state", last.StateVersion, t.migrations)
 	}
 	for _, rec := range records {
 		for i := range rec.Events {

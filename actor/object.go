@@ -112,10 +112,9 @@ func invoke[In, Out any](payload []byte, fn func(In) (Out, error)) ([]byte, erro
 
 // objectCode is what the engine knows of a state type.
 type objectCode struct {
-	schema     Schema
-	migrations migrations
-	decode     func(state []byte) (any, error) // a *S; empty: the zero value
-	plain      bool                            // S holds no references: a copy of the value is independent
+	schema Schema
+	decode func(state []byte) (any, error) // a *S; empty: the zero value
+	plain  bool                            // S holds no references: a copy of the value is independent
 }
 
 func (o *Object[S]) define(r *registry) {
@@ -140,7 +139,6 @@ func (o *Object[S]) define(r *registry) {
 	for _, p := range o.parts {
 		p.declare(r, t)
 	}
-	t.object.migrations = t.migrations
 	t.migrations.check(r, o.name+" state", reflect.TypeFor[S]())
 }
 

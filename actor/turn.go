@@ -91,7 +91,7 @@ func (t *turn) claiming() (events []Event) {
 func (t *turn) begin() {
 	if r := t.run; r.typ.run != nil && r.typ.run.startsItself && r.x.status == StatusPending && r.parked == nil {
 		r.startedWith = []byte("null")
-		t.input(Event{Type: RunStarted, Payload: r.startedWith, Version: r.typ.run.migrations.recorded()})
+		t.input(Event{Type: RunStarted, Payload: r.startedWith, Version: r.typ.migrations.recorded()})
 	}
 }
 

@@ -46,7 +46,6 @@ func (w *Workflow[In, Out]) Execute(ctx context.Context, c Client, key string, i
 // workflowCode is a run function without its type parameters.
 type workflowCode struct {
 	in, out      Schema
-	migrations   migrations // of the input
 	decode       func([]byte) error
 	startsItself bool
 	call         func(ctx Context, input []byte) (result []byte, err error)
@@ -65,7 +64,6 @@ func (w *Workflow[In, Out]) define(r *registry) {
 	for _, p := range w.parts {
 		p.declare(r, t)
 	}
-	t.run.migrations = t.migrations
 	t.migrations.check(r, w.name+" input", reflect.TypeFor[In]())
 }
 
