@@ -137,8 +137,8 @@ func TestGoroutines(t *testing.T) {
 	}
 }
 
-// TestWaiting refuses sleeping and silent skipping. In a file that imports
-// testing/synctest, time.Sleep passes virtual time.
+// TestWaiting refuses sleeping and silent skipping. In a file that calls
+// bubble.Run, time.Sleep passes virtual time.
 func TestWaiting(t *testing.T) {
 	bubbles := map[string]bool{} // folders and files whose tests run in virtual time
 	for _, f := range goFiles(t) {
@@ -150,7 +150,7 @@ func TestWaiting(t *testing.T) {
 			if sel.Sel.Name == "InBubble" {
 				bubbles[filepath.Dir(f.path)] = true
 			}
-			if x, ok := sel.X.(*ast.Ident); ok && x.Name == "synctest" && sel.Sel.Name == "Test" {
+			if x, ok := sel.X.(*ast.Ident); ok && x.Name == "bubble" && sel.Sel.Name == "Run" {
 				bubbles[f.path] = true
 			}
 		})
@@ -169,7 +169,7 @@ func TestWaiting(t *testing.T) {
 			recv, _ := fun.X.(*ast.Ident)
 			switch {
 			case recv != nil && recv.Name == "time" && fun.Sel.Name == "Sleep" && !bubble:
-				t.Errorf("%s:%d sleeps: wait on what happens, or use testing/synctest", f.path, f.line(n.Pos()))
+				t.Errorf("%s:%d sleeps: wait on what happens, or use virtual time", f.path, f.line(n.Pos()))
 			case f.test && fun.Sel.Name == "SkipNow", f.test && fun.Sel.Name == "Skip" && len(call.Args) == 0:
 				t.Errorf("%s:%d skips without a reason", f.path, f.line(n.Pos()))
 			}

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/perdure/perdure/internal/bubble"
 )
 
 func TestMain_Signals(t *testing.T) {
@@ -21,7 +23,7 @@ func TestMain_Signals(t *testing.T) {
 		"the second after ages": {[]time.Duration{time.Hour}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Run(t, func(t *testing.T) {
 				signals, left, ended := make(chan os.Signal, 2), make(chan struct{}), make(chan struct{})
 				go func() {
 					awaitTwo(signals, func() { close(left) })

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/perdure/perdure/internal/bubble"
 )
 
 // TestHost_firingOfAnAddedPartition: a firing that the reader of other partitions hands to one that was just added does not make
@@ -49,7 +51,7 @@ func tokenWorkflow(told chan<- error) *Workflow[None, None] {
 
 // TestHost_earlyFiringAndDiscard: a firing that came early is kept in memory alone, also after memory was discarded.
 func TestHost_earlyFiringAndDiscard(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Run(t, func(t *testing.T) {
 		w := newWorld(t)
 		h := w.host("a", nil, sleeper())
 		w.own(h, 1, Checkpoint{})
@@ -86,7 +88,7 @@ func TestHost_earlyFiringAndDiscard(t *testing.T) {
 // TestHost_overdueWaitAfterParking: a firing that came while the run was parked is gone. With the old code back the
 // run is unsettled until its wait is over.
 func TestHost_overdueWaitAfterParking(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Run(t, func(t *testing.T) {
 		w := newWorld(t)
 		action := NewHook[int, int]("action")
 		other := NewStep("other", func(context.Context, None) (None, error) { return None{}, nil })

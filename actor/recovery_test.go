@@ -7,8 +7,9 @@ import (
 	"iter"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/perdure/perdure/internal/bubble"
 )
 
 // touching is a log that somebody appends to when its tail was read.
@@ -170,7 +171,7 @@ func TestHost_mendedWithAFuture(t *testing.T) {
 // TestHost_retryAfterARefusal: a retry that falls due while a turn is refused does not start the body beside that of
 // the run as it is loaded again.
 func TestHost_retryAfterARefusal(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Run(t, func(t *testing.T) {
 		w := newWorld(t)
 		action := NewHook[int, int]("action")
 		var running, most, attempts atomic.Int64

@@ -3,8 +3,9 @@ package actor
 import (
 	"context"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/perdure/perdure/internal/bubble"
 )
 
 // TestHost_releaseAwaitsBodies: a partition is given away when the step bodies that heed their context have returned, and
@@ -19,7 +20,7 @@ func TestHost_releaseAwaitsBodies(t *testing.T) {
 		{"does not", 3 * time.Second, releaseGrace},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Run(t, func(t *testing.T) {
 				w := newWorld(t)
 				began := make(chan struct{})
 				slow := NewStep("slow", func(ctx context.Context, _ None) (None, error) {

@@ -9,11 +9,13 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/perdure/perdure/internal/bubble"
 )
 
 // TestHost_tokenBeforeAnswer: who has an answer of a run can resume it by the tokens of the hooks that it made before.
 func TestHost_tokenBeforeAnswer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Run(t, func(t *testing.T) {
 		hook := NewHook[int, int]("action")
 		echo := NewWorkflow("echo", func(ctx Context, _ None) (None, error) {
 			for call, err := range hook.Create(ctx, Token("echo:1")).All(ctx) {

@@ -6,11 +6,13 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/perdure/perdure/internal/bubble"
 )
 
 // TestTrust_Clock: a process that was paused has a lease that has run out and was last said to be trusted.
 func TestTrust_Clock(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Run(t, func(t *testing.T) {
 		var holds atomic.Bool
 		var tr trust
 		tr.init(holds.Load)

@@ -7,12 +7,14 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/perdure/perdure/internal/bubble"
 )
 
 // What a node is asked for and does not host is not lost: it is named in the checkpoint, by which the partition goes to
 // a node that hosts it, and its sends stay before the cursor.
 func TestHost_typeHostedElsewhere(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Run(t, func(t *testing.T) {
 		w := newWorld(t)
 		var living atomic.Bool
 		living.Store(true)

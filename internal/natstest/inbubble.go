@@ -3,7 +3,8 @@ package natstest
 import (
 	"runtime"
 	"testing"
-	"testing/synctest"
+
+	"github.com/perdure/perdure/internal/bubble"
 )
 
 // InBubble runs test in virtual time. nats.go pools its timers, and a timer must not leave its bubble nor enter one:
@@ -12,7 +13,7 @@ func InBubble(t *testing.T, test func(t *testing.T)) {
 	t.Helper()
 	emptyPools()
 	defer emptyPools()
-	synctest.Test(t, test)
+	bubble.Run(t, test)
 }
 
 // emptyPools takes two collections: what is in a sync.Pool survives one.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/perdure/perdure"
 	"github.com/perdure/perdure/internal/natstest"
+	"github.com/perdure/perdure/internal/race"
 	"github.com/perdure/perdure/router"
 	"github.com/perdure/perdure/test/harness"
 )
@@ -74,7 +75,7 @@ func skipSlow(t *testing.T) {
 	switch {
 	case testing.Short():
 		t.Skip("it takes a lease's time, several times")
-	case harness.RaceDetector:
+	case race.Enabled:
 		t.Skip("what is tested are other processes, which have no race detector, and it would only be slow")
 	}
 }

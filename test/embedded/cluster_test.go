@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/perdure/perdure/internal/natstest"
+	"github.com/perdure/perdure/internal/race"
 	"github.com/perdure/perdure/test/harness"
 )
 
@@ -46,7 +47,7 @@ func TestCluster(t *testing.T) {
 	switch {
 	case testing.Short():
 		t.Skip("needs seconds of real time")
-	case harness.RaceDetector:
+	case race.Enabled:
 		t.Skip("what is tested are other processes, which have no race detector, and it would only be slow")
 	}
 	binary := harness.Build(t, "github.com/perdure/perdure/test/node")
