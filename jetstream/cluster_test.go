@@ -191,6 +191,43 @@ func TestCluster_leaderKilled(t *testing.T) {
 	t.Logf("outcomes: %v", sum)
 }
 
+// TestCluster_leasesOfTwo loses two of three servers, and one of them comes back: the leases are renewed again. A replica
+// in memory would be empty then, and have no say in the election.
+func TestCluster_leasesOfTwo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs seconds of real time")
+	}
+	var opts []*server.Options
+	servers := natstest.Cluster(t, func(o *server.Options) { opts = append(opts, o.Clone()) })
+	admin := provision(t, natstest.Connect(t, servers[0]), Config{Partitions: 4, LogStreams: 1, Replicas: 3})
+	if _, err := admin.leases.Put(short(t), "node.a", []byte("before")); err != nil {
+		t.Fatal(err)
+	}
+	stream, err := admin.js.Stream(short(t), "KV_"+admin.names.LeasesBucket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	leader := slices.IndexFunc(servers, func(s *server.Server) bool { return s.Name() == stream.CachedInfo().Cluster.Leader })
+	stays, returns := (leader+1)%len(servers), (leader+2)%len(servers)
+	s := provision(t, natstest.Connect(t, servers[stays]), Config{})
+	natstest.Stop(servers[returns])
+	natstest.Stop(servers[leader])
+	natstest.Start(t, opts[returns])
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for {
+		asking, cancel := context.WithTimeout(ctx, time.Second)
+		_, err := s.leases.Put(asking, "node.a", []byte("after"))
+		cancel()
+		if err == nil {
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("with two of three servers, the leases are not kept: %v", err)
+		}
+	}
+}
+
 // TestCluster_outputsLeaderKilled kills the server that leads the stream OUT while one stream is written and read
 // over the others: readers see each chunk once, in order.
 func TestCluster_outputsLeaderKilled(t *testing.T) {

@@ -15,12 +15,12 @@ import (
 // leasePrefix begins the keys of nodes' leases: node.<node>.
 const leasePrefix = "node."
 
-// Leases is [router.Leases] in a bucket whose TTL is the lease TTL. Only the bucket's TTL will do: an update drops
+// Leases is [router.Leases] in a bucket whose TTL is some lease TTLs. Only the bucket's TTL will do: an update drops
 // the TTL of a key. Use it on a connection of its own, so that renewals do not queue behind anything else.
 //
-// The bucket is in memory: servers that were all restarted have it no more. Then every lease is lost, and the first
-// node that begins a new session makes the bucket again, with a TTL of its own that may be too short for others: so
-// each looks at the bucket before it creates its lease.
+// A bucket that is not replicated is in memory: with its server every lease is lost. The first
+// node that begins a new session makes it again, with a TTL of its own that may be too short for others: so each looks at
+// the bucket before it creates its lease.
 type Leases struct {
 	kv   jetstream.KeyValue
 	nc   *nats.Conn

@@ -58,7 +58,7 @@ func TestLeases(t *testing.T) {
 			t.Errorf("delete at an old revision: got %v, want ErrConflict", err)
 		}
 
-		time.Sleep(2 * ttl)
+		time.Sleep(5 * ttl)
 		if got := get(); got.Revision != 0 {
 			t.Errorf("got %+v, want none: updates must not make it eternal", got)
 		}

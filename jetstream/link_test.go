@@ -19,7 +19,7 @@ const ttl = 5 * time.Second
 // bucketServer runs a server with the two buckets of the router, in a bubble.
 func bucketServer(t *testing.T) *server.Server {
 	t.Helper()
-	return bucketServerFor(t, ttl)
+	return bucketServerFor(t, 4*ttl)
 }
 
 // bucketServerFor is one whose leases live for longest.

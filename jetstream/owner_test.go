@@ -157,6 +157,41 @@ func TestOwner_ShortCutKeepsSession(t *testing.T) {
 	})
 }
 
+// TestOwner_AllCutOff keeps all nodes from renewing for longer than the TTL, as servers do that elect a leader: when the
+// first renews again, the others only need a moment more.
+func TestOwner_AllCutOff(t *testing.T) {
+	natstest.InBubble(t, func(t *testing.T) {
+		s := bucketServer(t)
+		a := newNode(t, s, "a").runReady(t)
+		time.Sleep(ttl/10 - 100*time.Millisecond) // they do not renew at the same time
+		b := newNode(t, s, "b").runReady(t)
+		time.Sleep(time.Minute)
+		sessions := []string{a.Status().Session, b.Status().Session}
+		a.wire.Cut()
+		b.wire.Cut()
+		time.Sleep(ttl * 13 / 10)
+		a.wire.Mend()
+		b.wire.Mend()
+		back := time.Now()
+		for !a.Status().Trusted || !b.Status().Trusted {
+			time.Sleep(time.Millisecond)
+		}
+		if took := time.Since(back); took > ttl/5 {
+			t.Errorf("trusted %v after the leases are back", took)
+		}
+		time.Sleep(2 * ttl)
+		for i, n := range []*node{a, b} {
+			_, dropped := n.host.told()
+			if st := n.Status(); st.Session != sessions[i] || !st.Trusted || len(dropped) > 0 {
+				t.Errorf("got status %+v, dropped %v; want the same session with all its own", st, dropped)
+			}
+		}
+		if got := b.host.count(); got != belongToB {
+			t.Errorf("b has %d partitions, want %d", got, belongToB)
+		}
+	})
+}
+
 // Renewals whose answers are lost are renewals; the session adopts them when it hears again.
 func TestOwner_UnheardRenewals(t *testing.T) {
 	natstest.InBubble(t, func(t *testing.T) {

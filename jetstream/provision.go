@@ -47,7 +47,8 @@ type Config struct {
 	// InboxBytes bounds the queue of one-way calls: a full inbox refuses. 0 is 1 GiB, or less where the server
 	// has less to give. An inbox that exists keeps its bound.
 	InboxBytes int64
-	// LeaseTTL is how long a lease lives in its bucket without renewal; 0 is 10 s. At least one second.
+	// LeaseTTL is after which a node that does not renew its lease is replaced; 0 is 10 s. At least one second. The bucket
+	// keeps leases four times as long.
 	LeaseTTL time.Duration
 	Logger   *slog.Logger // nil: silent
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	js "github.com/nats-io/nats.go/jetstream"
 )
@@ -23,10 +22,22 @@ func (s *Store) provisionBuckets(ctx context.Context) (err error) {
 	return err
 }
 
+// leasesKept is for how many of its TTLs a lease stays in the bucket without renewal: longer than servers take to elect a
+// leader, because who could not renew meanwhile is not dead. Who is dead, nodes decide by themselves.
+const leasesKept = 4
+
+// leasesConfig is in memory, on disk where it is replicated: a replica in memory is empty after a restart and has no say in
+// elections until a leader has filled it, so that of three servers two could not keep leases once one of them had been
+// restarted.
 func (s *Store) leasesConfig() js.KeyValueConfig {
+	storage := js.MemoryStorage
+	if s.cfg.Replicas > 1 {
+		storage = js.FileStorage
+	}
+	kept := leasesKept * s.cfg.LeaseTTL
 	return js.KeyValueConfig{
-		Bucket: s.names.LeasesBucket(), Description: "node leases", Storage: js.MemoryStorage, TTL: s.cfg.LeaseTTL,
-		LimitMarkerTTL: max(s.cfg.LeaseTTL, time.Second), // without markers a watch gets no event on expiry
+		Bucket: s.names.LeasesBucket(), Description: "node leases", Storage: storage,
+		TTL: kept, LimitMarkerTTL: kept, // without markers a watch gets no event on expiry
 	}
 }
 
@@ -38,7 +49,7 @@ func (s *Store) bucket(ctx context.Context, want js.KeyValueConfig) (js.KeyValue
 	defer cancel()
 	kv, err := s.js.KeyValue(asking, want.Bucket)
 	switch {
-	case errors.Is(err, js.ErrBucketNotFound) && want.Storage == js.FileStorage && !s.meta.Created.IsZero():
+	case errors.Is(err, js.ErrBucketNotFound) && want.Bucket != s.names.LeasesBucket() && !s.meta.Created.IsZero():
 		return nil, s.lost("bucket", want.Bucket, err)
 	case errors.Is(err, js.ErrBucketNotFound):
 		kv, err = s.js.CreateKeyValue(ctx, want)
@@ -57,6 +68,9 @@ func (s *Store) bucket(ctx context.Context, want js.KeyValueConfig) (js.KeyValue
 		return nil, fmt.Errorf("look up bucket %s: %w", want.Bucket, err)
 	}
 	have := status.Config()
+	if want.Bucket == s.names.LeasesBucket() {
+		want.Storage = have.Storage // it may have been made by an earlier version, or with another number of replicas
+	}
 	if have.Storage != want.Storage || have.Mirror != nil || len(have.Sources) > 0 {
 		return nil, fmt.Errorf("%w: bucket %s is somebody else's or was changed: its storage is %v, want %v; %s",
 			ErrIncompatible, want.Bucket, have.Storage, want.Storage, s.names.otherPrefix())

@@ -36,7 +36,7 @@ func (s *Store) LogStreams() int { return s.meta.LogStreams }
 // Created is when the store was made.
 func (s *Store) Created() time.Time { return s.meta.Created }
 
-// LeaseTTL is how long a lease lives in its bucket without renewal.
+// LeaseTTL is after which a node that does not renew its lease is replaced.
 func (s *Store) LeaseTTL() time.Duration { return s.cfg.LeaseTTL }
 
 // LeasesBucket holds the node leases.

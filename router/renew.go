@@ -10,8 +10,15 @@ import (
 // interval is the time between renewals, and between other looks at the servers.
 func (s *session) interval() time.Duration { return s.cfg.TTL / renewals }
 
+// again is the time until a renewal that failed is tried again, and until a node without trust looks whether it has some:
+// a part of the time for which objects stand still when the leases were out of reach.
+func (s *session) again() time.Duration { return s.interval() / 5 }
+
 // began notes that the lease is at revision, by a request sent at sent.
 func (s *session) began(sent Instant, revision uint64) {
+	if s.lease.Revision != 0 && s.left() == 0 {
+		s.view.doubt(s.now().Mono + s.interval()/2) // what kept this node from renewing may have kept others
+	}
 	s.lease.Revision = revision
 	s.setTrust(NewTrust(s.cfg.TTL, sent))
 	select {
@@ -22,21 +29,27 @@ func (s *session) began(sent Instant, revision uint64) {
 
 // renew renews the lease until ctx ends, and then returns nil, or until it is lost: errSessionLost.
 func (s *session) renew(ctx context.Context) error {
-	tick := time.NewTicker(s.interval())
-	defer tick.Stop()
+	next := time.NewTimer(s.interval())
+	defer next.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-next.C:
 		case <-s.news:
 		}
+		begin := time.Now()
 		s.lease.Draining = s.wantsOut()
 		err := s.renewOnce(ctx)
 		if errors.Is(err, errSessionLost) {
 			return err
 		}
 		s.trouble.about(ctx, "renew the lease", err)
+		wait := s.interval()
+		if err != nil {
+			wait = s.again()
+		}
+		next.Reset(max(wait-time.Since(begin), 0))
 	}
 }
 

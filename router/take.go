@@ -21,7 +21,10 @@ type wanted struct {
 // take claims what may be claimed and has it hosted, all together. It returns how long nothing is expected to
 // change by itself, and an error that waiting does not cure.
 func (s *session) take(ctx context.Context) (time.Duration, error) {
-	if s.left() == 0 || s.now().Mono < s.retry {
+	switch {
+	case s.left() == 0:
+		return s.again(), nil
+	case s.now().Mono < s.retry:
 		return s.interval(), nil
 	}
 	found, again, whole := s.claimable(ctx)

@@ -130,6 +130,13 @@ func (v *view) silent(session string, ttl Millis, now time.Duration) time.Durati
 	return v.sight.silent(session, ttl.or(v.ttl), now)
 }
 
+// doubt has nobody be taken for dead before until, on the monotonic clock, who is not known to be.
+func (v *view) doubt(until time.Duration) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.sight.doubt = until
+}
+
 // bury is [sightings.bury].
 func (v *view) bury(session string) {
 	v.mu.Lock()
