@@ -1,10 +1,13 @@
 package cluster
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/perdure/perdure/test/harness"
 )
 
 // TestPause stops a node that owns partitions for longer than its lease, under load, and lets it go on: it drops what
@@ -22,6 +25,12 @@ func TestPause(t *testing.T) {
 			mark := victim.proc.Mark()
 			wake := victim.stop()
 			load.goOn(top.ttl + top.ttl/2 + time.Duration(r.IntN(1000))*time.Millisecond)
+			harness.Eventually(t, upWithin, func() string { // where its server led the leases, they wait for an election first
+				if n := top.watch.owned()[victim.name]; n > 0 {
+					return fmt.Sprintf("%s has %d partitions still", victim.name, n)
+				}
+				return ""
+			})
 			wake()
 			victim.awaitSaid("dropping all partitions", mark, upWithin)
 			victim.awaitSaid("lease created", mark, upWithin)
