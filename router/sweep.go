@@ -69,8 +69,8 @@ func (s *session) sweep(ctx context.Context) {
 			s.view.vanished(known)
 		default:
 			s.view.see(there, s.now().Mono)
-			if there.Session != "" && s.view.silent(there.Session, there.TTL, s.now().Mono) == 0 {
-				s.confirmDead(ctx, there.Node, there.Session) // the bucket may keep it for longer
+			if there.Session != "" && s.left() > 0 && s.view.silent(there.Session, there.TTL, s.now().Mono) == 0 {
+				s.confirmDead(ctx, there.Node, there.Session) // the bucket keeps it for longer
 			}
 		}
 	}
