@@ -26,7 +26,7 @@ func TestPause(t *testing.T) {
 			wake := victim.stop()
 			load.goOn(top.ttl + top.ttl/2 + time.Duration(r.IntN(1000))*time.Millisecond)
 			harness.Eventually(t, upWithin, func() string { // where its server led the leases, they wait for an election first
-				if n := top.watch.owned()[victim.name]; n > 0 {
+				if n := top.watch.claimed(victim.name); n > 0 {
 					return fmt.Sprintf("%s has %d partitions still", victim.name, n)
 				}
 				return ""

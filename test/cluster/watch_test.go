@@ -140,6 +140,18 @@ func (w *watch) owners() map[int]string {
 	return owners
 }
 
+// claimed returns how many partitions a node has claimed last, whether or not it lives.
+func (w *watch) claimed(node string) (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, r := range w.now {
+		if r.Node == node && !r.Released {
+			n++
+		}
+	}
+	return n
+}
+
 // owned returns how many partitions each node owns now.
 func (w *watch) owned() map[string]int {
 	count := map[string]int{}
