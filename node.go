@@ -137,7 +137,7 @@ func (n *Node) assemble(ctx context.Context, store *jetstream.Store, defs []acto
 	h := &hosting{host: host, front: front, log: log, appends: n.links.appends}
 	n.owner, err = router.New(router.Config{
 		Node: cfg.Name, Types: host.Types(), Partitions: store.Partitions(), TTL: cfg.LeaseTTL,
-		Exclusive: n.server.exclusive(), LeaveTimeout: cfg.LeaveTimeout, LogStream: store.LogStream, Log: cfg.Logger,
+		Exclusive: n.server.exclusive(), Stale: store.Stale(), LeaveTimeout: cfg.LeaveTimeout, LogStream: store.LogStream, Log: cfg.Logger,
 		Host: h, Leases: leases, Records: records, Inbox: store.Inbox(),
 	})
 	return h, err

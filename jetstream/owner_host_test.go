@@ -132,7 +132,17 @@ type inbox struct {
 	trims  []uint64
 }
 
-func (i *inbox) Bounds(context.Context) (actor.InboxBounds, error) { return i.bounds, nil }
+func (i *inbox) Bounds(context.Context) (actor.InboxBounds, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.bounds, nil
+}
+
+func (i *inbox) set(b actor.InboxBounds) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.bounds = b
+}
 
 func (i *inbox) trimmed() []uint64 {
 	i.mu.Lock()

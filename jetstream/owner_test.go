@@ -326,6 +326,38 @@ func TestOwner_PartitionInDoubtLapses(t *testing.T) {
 	})
 }
 
+// TestOwner_StaleInbox has a server say that the inbox ends before a cursor: a former leader does, and for a while only.
+func TestOwner_StaleInbox(t *testing.T) {
+	natstest.InBubble(t, func(t *testing.T) {
+		s := bucketServer(t)
+		a := newNode(t, s, "a").runReady(t)
+		a.host.finish(3, func(c *actor.Checkpoint) { c.Inbox = 70 })
+		a.leave(t)
+		b := newNode(t, s, "b", func(c *router.Config) { c.Stale = 4 * ttl })
+		b.inbox.bounds.Last = 69
+		b.run(t)
+		time.Sleep(3 * ttl)
+		if r := b.record(t, 3); r.Epoch != 1 {
+			t.Errorf("it claimed: %+v", r)
+		}
+		b.inbox.set(actor.InboxBounds{First: 1, Last: 70, Incarnation: "i"})
+		<-b.Ready()
+		if got := b.host.count(); got != testPartitions {
+			t.Errorf("it has %d partitions", got)
+		}
+		b.leave(t)
+
+		c := newNode(t, s, "c", func(c *router.Config) { c.Stale = 4 * ttl })
+		c.inbox.bounds.Last = 69
+		begin := time.Now()
+		c.run(t)
+		var inbox *router.InboxError
+		if err := <-c.ended; !errors.As(err, &inbox) || time.Since(begin) < 4*ttl || time.Since(begin) > 6*ttl {
+			t.Errorf("%v after %v, want an InboxError after %v", err, time.Since(begin), 4*ttl)
+		}
+	})
+}
+
 func TestOwner_RefusesForeignInbox(t *testing.T) {
 	for name, tc := range map[string]struct {
 		bounds actor.InboxBounds

@@ -36,6 +36,18 @@ func (s *Store) LogStreams() int { return s.meta.LogStreams }
 // Created is when the store was made.
 func (s *Store) Created() time.Time { return s.meta.Created }
 
+// staleAnswers is for how long the former leader of a replicated stream may go on answering: until it has heard nothing from
+// the others for 10 s, which a server looks at every 10 s.
+const staleAnswers = 20 * time.Second
+
+// Stale is for how long a server may answer with what was so before, when it was stopped or cut off from the others.
+func (s *Store) Stale() time.Duration {
+	if s.replicated {
+		return staleAnswers
+	}
+	return 0
+}
+
 // LeaseTTL is after which a node that does not renew its lease is replaced.
 func (s *Store) LeaseTTL() time.Duration { return s.cfg.LeaseTTL }
 

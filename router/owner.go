@@ -26,7 +26,10 @@ type Config struct {
 	TTL        time.Duration // of its lease, kept there; 0: DefaultTTL
 	// Exclusive: this process alone serves the store, whose lock it holds. Then no session of a node of
 	// this name can have survived, and its partitions are claimed without waiting.
-	Exclusive    bool
+	Exclusive bool
+	// Stale is for how long a server that was cut off or stopped may go on answering with what it knew. A cursor beyond the
+	// end of the inbox ends the node when it was seen for longer. 0: they answer with what is so.
+	Stale        time.Duration
 	LeaveTimeout time.Duration // 0: DefaultLeaveTimeout
 	// LogStream says which partitions have their logs in one place, and so are hosted together or not at all. Nil: all.
 	LogStream func(partition int) int

@@ -29,6 +29,7 @@ type session struct {
 	passed  map[int]int           // how often the node to which a partition belongs did not claim it, in a row
 	idle    bool                  // said that others own the partitions
 	retry   time.Duration         // when to try again what failed, on the monotonic clock
+	beyond  time.Duration         // since when a cursor is beyond the end of the inbox, on the monotonic clock; 0: none is
 	trimmed uint64                // the inbox is, below this
 
 	leaving   atomic.Bool

@@ -121,10 +121,8 @@ func (s *session) claim(ctx context.Context, found []wanted) error {
 	if err != nil {
 		return err
 	}
-	for _, w := range found {
-		if err := checkInbox(w.record, inbox); err != nil {
-			return err
-		}
+	if err := s.fits(ctx, found, inbox); err != nil {
+		return err
 	}
 	since := time.Now().UTC()
 	errs := make([]error, len(found))
@@ -151,6 +149,28 @@ func (s *session) claim(ctx context.Context, found []wanted) error {
 		return errors.Join(errs[i], s.read(ctx, again))
 	}
 	return s.read(ctx, again)
+}
+
+// fits returns an [*InboxError] when a record's cursor is not a position in the inbox, and another error while that may only be
+// what a server says that does not know better.
+func (s *session) fits(ctx context.Context, found []wanted, inbox actor.InboxBounds) error {
+	for _, w := range found {
+		err := checkInbox(w.record, inbox)
+		if err == nil {
+			continue
+		}
+		now := s.now().Mono
+		if s.beyond == 0 {
+			s.beyond = now
+		}
+		if now-s.beyond < s.cfg.Stale && w.record.Incarnation == inbox.Incarnation {
+			err = errors.New(err.Error()) // not yet an [*InboxError]
+			s.trouble.about(ctx, "claim partitions", err)
+		}
+		return err
+	}
+	s.beyond = 0
+	return nil
 }
 
 // put writes a record and returns it as it then stands in the bucket.
