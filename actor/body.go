@@ -100,6 +100,10 @@ func (t *turn) stepEvent(a stepAttempt) {
 		if !a.step.logged {
 			r.x.input(Event{Type: StepStarted, ID: a.step.id, Name: a.step.name, Attempt: a.step.attempt})
 		}
+		if r.x.paused != nil {
+			r.recovered = append(r.recovered, a.step)
+			return
+		}
 		t.bodies = append(t.bodies, a.step)
 		return
 	}
@@ -251,6 +255,13 @@ func (r *run) tendBodies() {
 			b.started()
 		}
 	}
+}
+
+// over reports whether the attempt has ended.
+func (b *body) over() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ended != nil
 }
 
 // detach sends the attempt's end to the mailbox, or returns it if it is there already.

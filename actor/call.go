@@ -28,6 +28,8 @@ func (t *turn) call(it *item) {
 		t.reject(it, Errorf(CodeInvalid, "%s cannot be sent: call it", req.Hook))
 	case HookStart:
 		t.start(it)
+	case HookCancel, HookTerminate, HookPause, HookUnpause, HookWake:
+		t.lifeCycle(it)
 	default:
 		t.hook(it)
 	}
@@ -63,7 +65,7 @@ func (t *turn) refusal(it *item) *Error {
 	call := it.inbox == 0 && !it.req.Header.forwarded()
 	pending := r.typ.run != nil && !r.typ.run.startsItself && r.x.status == StatusPending
 	switch {
-	case call && r.parked != nil:
+	case call && r.stopped() != nil:
 		return r.stopped()
 	case call && pending:
 		return Errorf(CodeNotFound, "run %s is not started: call %s with its input", r.addr, HookStart)
@@ -200,7 +202,9 @@ func (t *turn) start(it *item) {
 	switch {
 	case bad != nil:
 		t.reject(it, bad)
-	case r.parked != nil && it.inbox == 0 && r.startedWith == nil:
+	case r.startedWith == nil && r.x.status.Ended():
+		t.reject(it, endedError(r.addr.String(), r.x.status))
+	case r.startedWith == nil && it.inbox == 0 && r.stopped() != nil:
 		t.reject(it, r.stopped())
 	case r.startedWith == nil:
 		t.input(Event{Type: RunStarted, Payload: input, Version: r.typ.migrations.recorded()})
@@ -231,12 +235,6 @@ func (t *turn) answerStart(it *item) {
 	default:
 		t.onCommit = append(t.onCommit, w)
 	}
-}
-
-// stopped is what a call of a parked run is answered.
-func (r *run) stopped() *Error {
-	return Errorf(CodeStopped, "run %s is parked: %s", r.addr, r.parked.message).
-		With(map[string]string{"reason": r.parked.message, "kind": r.parked.reason})
 }
 
 // reject answers a call that is not received; a send becomes a dead letter. Nobody is told before the turn that it
@@ -270,8 +268,8 @@ func (t *turn) query(it *item, h *hookDef, payload []byte) {
 		t.reject(it, Errorf(CodeInvalid, "%s is a query: call it", h.name))
 		return
 	}
-	if r.parked != nil {
-		t.reject(it, t.refusal(it))
+	if stopped := r.stopped(); stopped != nil {
+		t.reject(it, stopped)
 		return
 	}
 	t.later = append(t.later, func() {

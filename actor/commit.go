@@ -71,10 +71,16 @@ func (r *run) record(t *turn) (*Record, *Entry, error) {
 	rec := &Record{
 		V: RecordVersion, Run: r.addr.String(), Incarnation: r.x.info.Incarnation, Epoch: r.part.claim.Epoch,
 		N: r.records + 1, Inbox: r.inboxPos, Buried: r.burying, Streams: r.streams.record(r.x), Events: r.x.journal.out,
+		Paused: r.x.paused,
 	}
 	if r.typ.object != nil {
 		if rec.State = r.x.encoded; len(rec.State) > 0 && r.x.version > 1 {
 			rec.StateVersion = r.x.version
+		}
+	}
+	for i := range rec.Events {
+		if ev := &rec.Events[i]; ev.Type == CallFailed && ev.Inbox != 0 {
+			ev.Received = r.openAt[ev.ID]
 		}
 	}
 	var whole bool
@@ -103,7 +109,11 @@ func (r *run) leavesWork(t *turn) bool {
 	return r.nearWait()
 }
 
+// nearWait reports whether a timer is kept by this node alone, which a paused run does not need.
 func (r *run) nearWait() bool {
+	if r.x.paused != nil {
+		return false
+	}
 	for _, w := range r.x.waits {
 		if !r.armed[w.id] {
 			return true
@@ -290,7 +300,7 @@ func (r *run) tell(t *turn) {
 				w.answer(outcomeOf(ev, r.lastRec))
 			}
 			delete(r.waiters, ev.ID)
-		case RunCompleted, RunFailed:
+		case RunCompleted, RunFailed, RunCancelled, RunTerminated:
 			r.ended = ev
 			for _, w := range r.onEnd {
 				w.answer(r.endOutcome())

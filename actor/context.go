@@ -28,6 +28,7 @@ type Context interface {
 type scope struct {
 	x        *execution
 	deadline time.Time // zero: none
+	shielded bool      // no cancellation of the run ends its awaits
 }
 
 func (s *scope) scope() *scope        { return s }
@@ -76,11 +77,22 @@ func WithTimeout(ctx Context, d time.Duration) Context {
 	if !s.deadline.IsZero() && s.deadline.Before(due) {
 		due = s.deadline
 	}
-	return &scope{x: s.x, deadline: due}
+	return &scope{x: s.x, deadline: due, shielded: s.shielded}
 }
 
-// WithoutCancel returns a context for cleanup: without the deadlines of ctx.
-func WithoutCancel(ctx Context) Context { return &scope{x: ctx.scope().x} }
+// WithoutCancel returns a context for cleanup: without the deadlines of ctx, and its awaits and steps go on when the
+// run is cancelled.
+func WithoutCancel(ctx Context) Context { return &scope{x: ctx.scope().x, shielded: true} }
+
+// Cancelled reports whether the run was cancelled, and why, as whoever did it said. Awaits say it by themselves, with
+// [ErrCancelled]: only code that awaits nothing for long has to ask.
+func Cancelled(ctx Context) (reason string, ok bool) {
+	c := ctx.scope().x.cancelling
+	if c == nil {
+		return "", false
+	}
+	return *c, true
+}
 
 func seeded(parts ...string) *rand.Rand {
 	h := sha256.New()

@@ -20,11 +20,16 @@ const (
 	RunStarted    EventType = "run_started"    // a run function's input is there
 	RunCompleted  EventType = "run_completed"  // the run function returned
 	RunFailed     EventType = "run_failed"     // the run function returned an error
+	RunCancelling EventType = "run_cancelling" // somebody asked the run to end: its code is told
+	RunCancelled  EventType = "run_cancelled"  // the run function returned after that
+	RunTerminated EventType = "run_terminated" // somebody ended the run: its code was not asked
 	RunParked     EventType = "run_parked"     // code does not match the log, or panicked
-	RunResumed    EventType = "run_resumed"    // a parked run goes on
+	RunPaused     EventType = "run_paused"     // somebody stopped the run for a time
+	RunResumed    EventType = "run_resumed"    // a parked or paused run goes on
 	HookCreated   EventType = "hook_created"   // run code made a hook
 	HookReceived  EventType = "hook_received"  // a call or send arrived
 	HookConflict  EventType = "hook_conflict"  // the hook's token is held by another run
+	HookDisposed  EventType = "hook_disposed"  // the hook is gone, with its run
 	CallCompleted EventType = "call_completed" // a call's reply
 	CallFailed    EventType = "call_failed"    // a call's failure
 	StepStarted   EventType = "step_started"   // a step outlasts its turn, or runs again
@@ -42,15 +47,41 @@ type Status string
 
 // The states of a run.
 const (
-	StatusPending   Status = "pending"   // has received sends, waits for $start
-	StatusRunning   Status = "running"   // lives
-	StatusParked    Status = "parked"    // waits for fixed code
-	StatusCompleted Status = "completed" // its run function returned
-	StatusFailed    Status = "failed"    // its run function returned an error
+	StatusPending    Status = "pending"    // has received sends, waits for $start
+	StatusRunning    Status = "running"    // lives
+	StatusParked     Status = "parked"     // waits for fixed code
+	StatusPaused     Status = "paused"     // waits for $unpause
+	StatusCompleted  Status = "completed"  // its run function returned
+	StatusFailed     Status = "failed"     // its run function returned an error
+	StatusCancelled  Status = "cancelled"  // its run function returned after it was cancelled
+	StatusTerminated Status = "terminated" // it was ended without asking its code
 )
 
 // Ended reports whether the run takes no more calls, for ever.
-func (s Status) Ended() bool { return s == StatusCompleted || s == StatusFailed }
+func (s Status) Ended() bool {
+	switch s {
+	case StatusCompleted, StatusFailed, StatusCancelled, StatusTerminated:
+		return true
+	default:
+		return false
+	}
+}
+
+// ends is the status of a run after an event that ends it; ok is false for every other event.
+func (t EventType) ends() (s Status, ok bool) {
+	switch t {
+	case RunCompleted:
+		return StatusCompleted, true
+	case RunFailed:
+		return StatusFailed, true
+	case RunCancelled:
+		return StatusCancelled, true
+	case RunTerminated:
+		return StatusTerminated, true
+	default:
+		return "", false
+	}
+}
 
 // Record is the body of one log message: the events of one turn.
 type Record struct {
@@ -65,9 +96,15 @@ type Record struct {
 	Streams      map[string]streamMark `json:"streams,omitempty"`      // how far the output streams were written
 	State        json.RawMessage       `json:"state,omitempty"`        // an object's whole state after the turn
 	StateVersion int                   `json:"stateVersion,omitempty"` // of State; 0 is 1
+	Paused       *Pausing              `json:"paused,omitempty"`       // the run is paused
 	IDs          []IDEntry             `json:"ids,omitempty"`          // table of call ids, in records that carry one
 	IDsUntil     int64                 `json:"idsUntil,omitempty"`     // no id of the tables before is kept longer for its call, Unix seconds
 	IDsBefore    uint64                `json:"idsBefore,omitempty"`    // record with the table that IDs adds to; 0: IDs is whole
+}
+
+// Pausing is that somebody stopped the run for a time.
+type Pausing struct {
+	Reason string `json:"reason,omitempty"`
 }
 
 // BuriedSend is a send that can never be applied, and why.
@@ -87,9 +124,11 @@ type Event struct {
 	Version  int             `json:"version,omitempty"` // of Payload; 0 is 1
 	Result   json.RawMessage `json:"result,omitempty"`
 	Error    *Error          `json:"error,omitempty"`
-	Hash     string          `json:"hash,omitempty"`    // of the payload as normalized, or of a step's input
-	Inbox    uint64          `json:"inbox,omitempty"`   // inbox sequence of a send
-	ReplyTo  string          `json:"replyTo,omitempty"` // where a send's outcome goes
+	Hash     string          `json:"hash,omitempty"`     // of the payload as normalized, or of a step's input
+	Inbox    uint64          `json:"inbox,omitempty"`    // inbox sequence of a send
+	Received uint64          `json:"received,omitempty"` // record that has the call, where it becomes a dead letter; 0: the same
+	Previous uint64          `json:"previous,omitempty"` // last record of the run before under this key
+	ReplyTo  string          `json:"replyTo,omitempty"`  // where a send's outcome goes
 	Trace    []string        `json:"trace,omitempty"`
 	Attempt  int             `json:"attempt,omitempty"`
 	Due      *time.Time      `json:"due,omitempty"`
@@ -100,6 +139,9 @@ type Event struct {
 	End      bool            `json:"end,omitempty"` // of an output stream
 	Run      string          `json:"run,omitempty"` // who holds the token
 }
+
+// unpauses reports whether the event lets a paused run go on.
+func (ev *Event) unpauses() bool { return ev.Type == RunResumed && ev.Name == HookUnpause }
 
 // IDEntry is one call id that the object remembers.
 type IDEntry struct {

@@ -45,6 +45,10 @@ type execution struct {
 	version int             // of encoded
 	current *received       // the call that a method is running for
 
+	cancelling *string  // why the run is to end; nil: it is not
+	paused     *Pausing // why the code does not go on; nil: it does
+	concluding bool     // the run ends: all of that is one record
+
 	started   []*stepRun      // steps to start, in order; the run's owner takes them
 	cancelled []string        // steps whose bodies are to end
 	outputs   []Event         // what the method that runs has done to its streams
@@ -59,6 +63,7 @@ type received struct {
 	at      time.Time
 	payload json.RawMessage
 	replyTo string
+	inbox   uint64
 }
 
 func newExecution(info Info, typ *typeDef, clock func() time.Time, limit int, log *slog.Logger) *execution {
@@ -73,6 +78,7 @@ func newExecution(info Info, typ *typeDef, clock func() time.Time, limit int, lo
 // replay runs the code through its history. On a mismatch x.err is set.
 func (x *execution) replay(past replayable) {
 	x.journal.history, x.journal.now = past.history, past.begin
+	x.paused = past.paused
 	for i := range past.queued {
 		x.receive(&past.queued[i])
 	}
@@ -93,7 +99,7 @@ func (x *execution) input(ev Event) { x.apply(x.journal.record(ev, x.clock())) }
 // isInput reports whether ev comes from outside the code: everything else must be done by the code itself.
 func (x *execution) isInput(ev *Event) bool {
 	switch ev.Type {
-	case RunStarted, HookReceived, HookConflict, WaitCompleted:
+	case RunStarted, RunCancelling, RunPaused, RunResumed, HookReceived, HookConflict, WaitCompleted:
 		return true
 	case StepStarted, StepRetrying, StepCompleted, StepFailed:
 		return x.steps[ev.ID] != nil && ev.Reason != reasonCancelled
@@ -108,6 +114,12 @@ func (x *execution) apply(ev *Event) {
 		x.status = StatusRunning
 		x.delivered("start")
 		x.start(ev.Payload)
+	case RunCancelling:
+		x.cancel(ev)
+	case RunPaused:
+		x.paused = &Pausing{ev.Reason}
+	case RunResumed:
+		x.paused = nil
 	case HookReceived:
 		x.receive(ev)
 	case HookConflict:
@@ -129,23 +141,26 @@ func (x *execution) apply(ev *Event) {
 
 // receive queues a call; the code takes it when it awaits the hook.
 func (x *execution) receive(ev *Event) {
-	c := &received{id: ev.ID, hook: ev.Name, token: ev.Token, at: ev.At, payload: ev.Payload, replyTo: ev.ReplyTo}
+	c := &received{id: ev.ID, hook: ev.Name, token: ev.Token, at: ev.At, payload: ev.Payload, replyTo: ev.ReplyTo, inbox: ev.Inbox}
 	x.queue = append(x.queue, c)
 	x.open[c.id] = c
 }
 
-// admitLate queues the calls that came while the run was parked: they stand in the log before what the
-// code did once it was mended.
+// admitLate takes what came while the run was parked: it stands in the log before what the code did once it was mended.
 func (x *execution) admitLate() {
 	for past := x.journal.peek(); past != nil && past.late; past = x.journal.peek() {
-		x.receive(x.journal.take())
+		if ev := x.journal.take(); ev.Type == RunCancelling {
+			x.cancel(ev)
+		} else {
+			x.receive(ev)
+		}
 	}
 }
 
 // advance lets the code run as long as what it waits for is there, and the turn is not full.
 func (x *execution) advance() {
 	x.stalled = false
-	for x.err == nil {
+	for x.err == nil && x.paused == nil {
 		ready := x.body != nil && x.ready != nil && x.ready()
 		next := x.typ.object != nil && x.body == nil && len(x.queue) > 0
 		switch {
@@ -166,7 +181,7 @@ func (x *execution) advance() {
 // full reports whether what the code does next belongs into the next turn's record. Replay knows no turns: the events
 // of a stalled run are followed by what its code does then, and by nothing else, so no step may be left to be taken.
 func (x *execution) full() bool {
-	return x.journal.live() && x.journal.size() >= turnBytes && len(x.started) == 0 && !x.busy
+	return x.journal.live() && x.journal.size() >= turnBytes && len(x.started) == 0 && !x.busy && !x.concluding
 }
 
 // yield parks code that would fill the turn's record beyond measure. Called by the code.
@@ -190,14 +205,18 @@ func (x *execution) step() {
 	}
 }
 
-// await parks the code until ready, or until the scope's deadline: then it returns [ErrTimeout]. Called by the code.
+// await parks the code until ready, until the run is cancelled, or until the scope's deadline: then it returns
+// [ErrCancelled] or [ErrTimeout]. Called by the code.
 func (x *execution) await(s *scope, what string, ready func() bool) error {
 	x.body.alive()
 	x.yield()
-	if ready() {
+	switch {
+	case s.cancelled():
+		return ErrCancelled
+	case ready():
 		return nil
 	}
-	return x.awaitOr(x.deadline(s), what, ready)
+	return x.awaitOr(s, x.deadline(s), what, ready)
 }
 
 // deadline starts the timer of a scope with a deadline; nil for one without.
@@ -208,19 +227,24 @@ func (x *execution) deadline(s *scope) *timer {
 	return x.newTimer(s.deadline)
 }
 
-// awaitOr parks the code until ready, or until t: then it returns [ErrTimeout].
-func (x *execution) awaitOr(t *timer, what string, ready func() bool) error {
+// awaitOr parks the code until ready, until the run is cancelled, or until t: then it returns [ErrCancelled] or
+// [ErrTimeout].
+func (x *execution) awaitOr(s *scope, t *timer, what string, ready func() bool) error {
 	if !ready() {
-		x.waitFor, x.ready = what, func() bool { return ready() || t != nil && t.fired }
+		x.waitFor, x.ready = what, func() bool { return ready() || s.cancelled() || t != nil && t.fired }
 		x.body.wait()
 	}
-	if ready() {
-		if t != nil {
-			x.cancelTimer(t)
-		}
-		return nil
+	cancelled := s.cancelled()
+	if !cancelled && !ready() {
+		return ErrTimeout
 	}
-	return ErrTimeout
+	if t != nil {
+		x.cancelTimer(t)
+	}
+	if cancelled {
+		return ErrCancelled
+	}
+	return nil
 }
 
 // do records a command of the code, or checks it against the log. It does not return on a mismatch.
@@ -325,8 +349,11 @@ func (x *execution) waitingFor() string {
 
 // settledStatus is the status that a record of this turn carries.
 func (x *execution) settledStatus() Status {
-	if x.err != nil {
+	switch {
+	case x.err != nil:
 		return StatusParked
+	case x.paused != nil:
+		return StatusPaused
 	}
 	return x.status
 }
@@ -337,17 +364,23 @@ func (x *execution) outcome(id string, result []byte, failure *Error) {
 	if c == nil {
 		return // replied to before: the first reply stands
 	}
-	ev := Event{Type: CallCompleted, ID: id, Name: c.hook, Result: result, ReplyTo: c.replyTo}
 	if failure == nil && len(result) > x.limit {
 		failure = Errorf(CodeTooLarge, "the result has %d bytes; at most %d are allowed", len(result), x.limit).asObject()
 	}
 	if failure != nil {
-		ev.Type, ev.Result, ev.Error = CallFailed, nil, failure
+		x.answer(c, Event{Type: CallFailed, Error: failure})
+		return
 	}
+	x.answer(c, Event{Type: CallCompleted, Result: result})
+}
+
+// answer records the outcome ev of a call.
+func (x *execution) answer(c *received, ev Event) {
+	ev.ID, ev.Name, ev.ReplyTo = c.id, c.hook, c.replyTo
 	x.doMatching(ev, func(logged *Event) bool {
-		return (logged.Type == CallCompleted || logged.Type == CallFailed) && logged.ID == id
+		return (logged.Type == CallCompleted || logged.Type == CallFailed) && logged.ID == c.id
 	})
-	x.forget(id)
+	x.forget(c.id)
 }
 
 // encode marshals what run code returns or emits.

@@ -274,7 +274,7 @@ func TestExecution_timeout(t *testing.T) {
 	out := b.input(started())
 	b.input(Event{Type: WaitCompleted, ID: out[2].ID})
 	got := brief(b.input(calls("action", "a", "1")))
-	want := []string{"hook_received action", "wait_cancelled", `call_completed action = "late but kept"`, `run_completed = "done"`}
+	want := []string{"hook_received action", "wait_cancelled", `call_completed action = "late but kept"`, `run_completed = "done"`, "hook_disposed action"}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}

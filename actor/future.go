@@ -5,21 +5,28 @@ import "encoding/json"
 // Future is a step that run code has started and not waited for. It is a [Waitable].
 type Future[Out any] struct{ step *stepRun }
 
-// Start starts the step and returns at once: await the future, race it against a hook or a timer, or cancel it.
+// Start starts the step and returns at once: await the future, race it against a hook or a timer, or cancel it. When the
+// run was cancelled, the step does not start.
 func (s *Step[In, Out]) Start(ctx Context, in In) *Future[Out] {
-	x := ctx.scope().x
+	sc := ctx.scope()
+	x := sc.x
 	payload, failure := encode("input of step "+s.name, in)
+	if sc.cancelled() {
+		return &Future[Out]{&stepRun{name: s.name, done: true, cancelled: true}}
+	}
 	if failure != nil {
 		return &Future[Out]{&stepRun{
 			name: s.name, done: true,
 			failure: &StepError{Step: s.name, Message: failure.Message, Reason: reasonTerminal},
 		}}
 	}
-	return &Future[Out]{x.startFuture(s.name, payload, s.retry.withDefaults(), s.body)}
+	step := x.startFuture(s.name, payload, s.retry.withDefaults(), s.body)
+	step.shielded = sc.shielded
+	return &Future[Out]{step}
 }
 
 // Await parks the run until the step has its result. Errors: [*StepError] when it failed for good, [ErrCancelled] after
-// Cancel, [ErrTimeout] under [WithTimeout]: the step goes on then.
+// Cancel and when the run was cancelled, [ErrTimeout] under [WithTimeout]: the step goes on then.
 func (f *Future[Out]) Await(ctx Context) (out Out, err error) {
 	s := ctx.scope()
 	if err := s.x.await(s, "step "+f.step.name, func() bool { return f.step.done }); err != nil {

@@ -4,6 +4,7 @@ import "time"
 
 // replayable is what an execution needs of an object's log.
 type replayable struct {
+	paused  *Pausing    // the run was, when the history began
 	queued  []Event     // calls to an object that came before its last outcome, and have none
 	begin   time.Time   // of the event before the history
 	history []pastEvent // what is replayed
@@ -24,18 +25,20 @@ func workflowHistory(records []entryRecord) replayable {
 			switch ev.Type {
 			case RunParked:
 				late = true
-			case RunResumed:
-				late = false
 			case RunCreated, RunClaimed:
 			default:
-				r.history = append(r.history, pastEvent{ev, rec.seq, i, late && ev.Type == HookReceived})
+				if ev.Type == RunResumed && !ev.unpauses() {
+					late = false
+					continue
+				}
+				r.history = append(r.history, pastEvent{ev, rec.seq, i, late && (ev.Type == HookReceived || ev.Type == RunCancelling)})
 			}
 		}
 	}
 	return r
 }
 
-// objectHistory is what belongs to calls without outcome: the state carries the others.
+// objectHistory is what belongs to calls without outcome: the state carries the others. It is not empty.
 func objectHistory(records []entryRecord) replayable {
 	all := workflowHistory(records).history
 	last, ended := -1, map[string]bool{}
@@ -56,7 +59,21 @@ func objectHistory(records []entryRecord) replayable {
 			r.queued = append(r.queued, ev.Event)
 		}
 	}
+	r.paused = pausedBefore(r.history, records[len(records)-1].Paused)
 	return r
+}
+
+// pausedBefore is whether the run was paused when the history began, which ended so.
+func pausedBefore(history []pastEvent, end *Pausing) *Pausing {
+	for i := range history {
+		switch ev := &history[i].Event; {
+		case ev.Type == RunPaused:
+			return nil
+		case ev.unpauses():
+			return &Pausing{}
+		}
+	}
+	return end
 }
 
 // Why a run was parked, in run_parked.reason.

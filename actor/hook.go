@@ -70,7 +70,8 @@ func (h *Hook[In, Out]) Create(ctx Context, opts ...HookOption) *Pending[In, Out
 type Pending[In, Out any] struct{ handle *hookHandle }
 
 // Await parks the run until the hook's next call and returns it. Calls made earlier are kept and come in order.
-// Errors: [*HookConflictError] when another run holds the token, [ErrTimeout] under [WithTimeout].
+// Errors: [*HookConflictError] when another run holds the token, [ErrCancelled] when the run was cancelled, [ErrTimeout]
+// under [WithTimeout].
 func (p *Pending[In, Out]) Await(ctx Context) (*Call[In, Out], error) {
 	x := ctx.scope().x
 	if err := x.await(ctx.scope(), "hook "+p.handle.name, func() bool { return p.ready(x) }); err != nil {

@@ -289,7 +289,12 @@ func (h *Host) check(req *Request) *Error {
 }
 
 func isRuntimeHook(hook string) bool {
-	return hook == HookStart || hook == HookState || hook == HookEvents || hook == HookDescribe
+	switch hook {
+	case HookStart, HookState, HookEvents, HookDescribe, HookCancel, HookTerminate, HookPause, HookUnpause, HookWake:
+		return true
+	default:
+		return false
+	}
 }
 
 // callByToken finds the run that holds the token and hands the call on.

@@ -20,6 +20,9 @@ const readers = 16
 // load rebuilds the run from its log, if it is not in memory. The ids of earlier calls are read
 // when the batch has a call that may be one of them; see also commit.
 func (r *run) load(ctx context.Context, batch []item) error {
+	if r.x != nil && r.parked != nil && slices.ContainsFunc(batch, wakes) {
+		r.unload() // its code is tried again
+	}
 	if r.x == nil {
 		if err := r.activate(ctx); err != nil {
 			r.unload()
@@ -139,15 +142,27 @@ func (r *run) replay(records []entryRecord, last *Record) error {
 	}
 	switch {
 	case r.x.err != nil:
+	case r.ended != nil: // its code has nothing left to say
+		r.x.recall(records)
 	case unmigrated != nil:
 		r.x.fail(unmigrated)
+		if r.typ.object == nil {
+			r.x.recall(records)
+		}
 	case r.typ.object != nil:
 		r.x.replay(objectHistory(records))
 	default:
 		r.x.replay(workflowHistory(records))
+		if r.x.err != nil && !r.x.journal.live() {
+			r.x.recall(records)
+		}
 	}
 	if at := last.Events; len(at) > 0 && r.x.journal.now.Before(at[len(at)-1].At) {
 		r.x.journal.now = at[len(at)-1].At
+	}
+	for _, w := range r.x.waits {
+		// A schedule that has fired, perhaps while the run was parked, keeps the time no longer.
+		r.armed[w.id] = w.due.Sub(r.x.journal.now) > nearTimer && w.due.After(r.host.now()) && r.firings[w.id] == nil
 	}
 	if r.x.err != nil {
 		if r.status == StatusParked {
@@ -163,8 +178,6 @@ func (r *run) replay(records []entryRecord, last *Record) error {
 		}
 	}
 	for _, w := range r.x.waits {
-		// A schedule that has fired, perhaps while the run was parked, keeps the time no longer.
-		r.armed[w.id] = w.due.Sub(r.x.journal.now) > nearTimer && w.due.After(r.host.now()) && r.firings[w.id] == nil
 		r.remind(w, w.due.Sub(r.host.now()))
 	}
 	return nil
@@ -309,7 +322,7 @@ func (r *run) observeOpen(seq uint64, events []Event) {
 		switch ev := &events[i]; ev.Type {
 		case RunStarted:
 			r.startedWith = ev.Payload
-		case RunCompleted, RunFailed:
+		case RunCompleted, RunFailed, RunCancelled, RunTerminated:
 			r.ended = ev
 		case HookReceived:
 			r.openAt[ev.ID] = seq
@@ -376,6 +389,8 @@ func newer(body []byte) bool {
 	}
 	return json.Unmarshal(body, &r) == nil && r.V > RecordVersion
 }
+
+func wakes(it item) bool { return it.kind == itemCall && it.req.Hook == HookWake }
 
 func asReplay(err error) bool {
 	var e *ReplayError

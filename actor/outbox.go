@@ -1,10 +1,13 @@
 package actor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -113,13 +116,8 @@ func (r *run) effect(ev *Event, seq uint64, at logPlace) *effect {
 		id := ev.ID
 		return &effect{name: "cancel timer", do: func(ctx context.Context) error { return cfg.Timers.Cancel(ctx, r.addr, id) }}
 	case CallCompleted, CallFailed:
-		if ev.ReplyTo == "" {
-			return nil
-		}
-		to, o := ev.ReplyTo, outcomeOf(ev, seq)
-		o.Run, o.Node = r.addr.String(), cfg.Node
-		return &effect{name: "send outcome", do: func(ctx context.Context) error { return cfg.Outlet.Outcome(ctx, to, o) }}
-	case RunCompleted, RunFailed:
+		return r.outcomeEffect(ev, seq)
+	case RunCompleted, RunFailed, RunCancelled, RunTerminated:
 		if tokens := r.ownTokens(); len(tokens)+len(r.typ.streams) > 0 {
 			return &effect{name: "end", do: func(ctx context.Context) error {
 				return errors.Join(r.closeStreams(ctx, at), r.releaseTokens(ctx, tokens))
@@ -134,6 +132,45 @@ func (r *run) effect(ev *Event, seq uint64, at logPlace) *effect {
 	default:
 	}
 	return nil
+}
+
+// outcomeEffect tells the outcome of a call to the subject that it named, and keeps a send that nobody has applied.
+func (r *run) outcomeEffect(ev *Event, seq uint64) *effect {
+	cfg := &r.host.cfg
+	to, o, sent := ev.ReplyTo, outcomeOf(ev, seq), *ev
+	o.Run, o.Node = r.addr.String(), cfg.Node
+	switch {
+	case ev.Inbox != 0:
+		return &effect{name: "keep dead letter", do: func(ctx context.Context) error {
+			if err := r.keepUntaken(ctx, &sent, seq); err != nil || to == "" {
+				return err
+			}
+			return cfg.Outlet.Outcome(ctx, to, o)
+		}}
+	case to != "":
+		return &effect{name: "send outcome", do: func(ctx context.Context) error { return cfg.Outlet.Outcome(ctx, to, o) }}
+	}
+	return nil
+}
+
+// keepUntaken keeps a send as a dead letter that the log has received and that the run's code never took; failed, in the
+// record at seq, is its outcome.
+func (r *run) keepUntaken(ctx context.Context, failed *Event, seq uint64) error {
+	at := cmp.Or(failed.Received, seq)
+	rec, err := r.readRecord(ctx, at)
+	if err != nil {
+		return fmt.Errorf("read send %s of %s at seq %d: %w", failed.ID, r.addr, at, err)
+	}
+	d := &DeadLetter{Run: r.addr.String(), Hook: failed.Name, Inbox: failed.Inbox, Sent: failed.At, Cause: failed.Error, ReplyTo: failed.ReplyTo}
+	if !strings.HasPrefix(failed.ID, runtimeID) {
+		d.CallID = failed.ID
+	}
+	for i := range rec.Events {
+		if ev := &rec.Events[i]; ev.Type == HookReceived && ev.ID == failed.ID {
+			d.Sent, d.Payload = ev.At, ev.Payload
+		}
+	}
+	return r.host.cfg.Outlet.DeadLetter(ctx, d)
 }
 
 // claimToken takes a hook's token for the run. A token that another run holds is told to the run.

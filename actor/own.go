@@ -297,7 +297,7 @@ func (p *partition) evict(now time.Time, idle time.Duration, over int64) int64 {
 	for addr, r := range p.runs {
 		_, busy := p.working[r]
 		_, unsettled := p.unsettled[addr]
-		if busy || unsettled && r.parked == nil || len(r.mailbox) > 0 || !r.outbox.idle() || len(r.waiters) > 0 || len(r.onEnd) > 0 {
+		if busy || unsettled && !r.rests() || len(r.mailbox) > 0 || !r.outbox.idle() || len(r.waiters) > 0 || len(r.onEnd) > 0 {
 			continue
 		}
 		if now.Sub(r.usedAt) >= idle || int64(len(out)) < over {

@@ -45,7 +45,8 @@ type runDescription struct {
 	Type        string            `json:"type"`
 	Key         string            `json:"key"`
 	Status      Status            `json:"status"`
-	Reason      string            `json:"reason,omitempty"` // why it is parked
+	Reason      string            `json:"reason,omitempty"`     // why it is parked, paused, cancelled or terminated
+	Cancelling  bool              `json:"cancelling,omitempty"` // its code was told to end, and has not yet
 	Incarnation string            `json:"incarnation,omitempty"`
 	Partition   int               `json:"partition"`
 	Node        string            `json:"node"`
@@ -99,12 +100,15 @@ func (r *run) describe() runDescription {
 	if r.lastRec == 0 {
 		d.Incarnation, d.Status = "", StatusPending
 	}
-	if r.parked != nil {
+	switch {
+	case r.ended != nil:
+		d.Result, d.Error, d.Reason = r.ended.Result, r.ended.Error, r.ended.Reason
+	case r.parked != nil:
 		d.Reason = r.parked.message
+	case r.x.paused != nil:
+		d.Reason = r.x.paused.Reason
 	}
-	if r.ended != nil {
-		d.Result, d.Error = r.ended.Result, r.ended.Error
-	}
+	d.Cancelling = r.x.cancelling != nil && r.ended == nil
 	for _, id := range slices.Sorted(maps.Keys(r.x.waits)) {
 		d.Waits = append(d.Waits, waitDescription{id, r.x.waits[id].due})
 	}

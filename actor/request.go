@@ -14,6 +14,13 @@ const (
 	HookEvents   = "$events"
 	HookDescribe = "$describe"
 	HookResume   = "$resume"
+
+	HookCancel    = "$cancel"
+	HookTerminate = "$terminate"
+	HookPause     = "$pause"
+	HookUnpause   = "$unpause"
+	HookWake      = "$wake"
+
 	// TypeToken in the place of a type, with a token in the place of the key, addresses the run that holds the token.
 	TypeToken = "$token"
 	// KeyType in the place of a key addresses the type itself.

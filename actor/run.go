@@ -40,7 +40,7 @@ type run struct {
 	inboxPos    uint64            // every send up to it is in the log, or of no use
 	ids         *idTable          // nil: not loaded
 	startedWith []byte            // input of the run function; nil: not started
-	ended       *Event            // run_completed or run_failed
+	ended       *Event            // what ended the run
 	recovered   []*stepRun        // steps in the log without result, to be run again
 
 	waiters   map[string][]*waiter   // by call id
@@ -164,9 +164,12 @@ func (r *run) turn(batch []item) bool {
 	}
 	t := &turn{run: r, started: time.Now()}
 	t.complete()
+	applied := 0
+	if t.terminateFirst(batch) {
+		applied = 1
+	}
 	t.goOn()
 	t.recover(reads(batch))
-	applied := 0
 	for applied < len(batch) && !r.x.stalled && (applied == 0 || !t.full()) {
 		t.apply(&batch[applied])
 		applied++
@@ -224,7 +227,7 @@ func (r *run) unload() {
 	clear(r.bodies)
 	r.streams.forget()
 	clear(r.openAt)
-	r.ids, r.recovered, r.startedWith, r.parked, r.claimed = nil, nil, nil, nil, false
+	r.ids, r.recovered, r.startedWith, r.parked, r.claimed, r.ended = nil, nil, nil, nil, false, nil
 	if r.x != nil {
 		r.x.stop()
 		r.x = nil

@@ -11,7 +11,7 @@ type timer struct {
 }
 
 // Sleep parks the run for d; zero or less returns at once. The time is durable: a sleep goes on while no node runs.
-// Errors: [ErrTimeout] under [WithTimeout].
+// Errors: [ErrCancelled] when the run was cancelled, [ErrTimeout] under [WithTimeout].
 func Sleep(ctx Context, d time.Duration) error {
 	if d <= 0 {
 		return nil
@@ -28,7 +28,8 @@ func After(ctx Context, d time.Duration) *Timer {
 // Timer is a sleep that the run has begun.
 type Timer struct{ timer *timer }
 
-// Await parks the run until the timer is due. Errors: [ErrTimeout] under [WithTimeout].
+// Await parks the run until the timer is due. Errors: [ErrCancelled] when the run was cancelled, [ErrTimeout] under
+// [WithTimeout].
 func (t *Timer) Await(ctx Context) error {
 	s := ctx.scope()
 	return s.x.await(s, "a sleep", func() bool { return t.ready(s.x) })
@@ -44,7 +45,7 @@ type Waitable interface{ ready(*execution) bool }
 
 // Race parks the run until one of ws is ready and returns its index; which one is settled by the order of the log.
 // It takes nothing: a hook that won still has its call, and one that lost keeps what comes later.
-// Errors: [ErrTimeout] under [WithTimeout].
+// Errors: [ErrCancelled] when the run was cancelled, [ErrTimeout] under [WithTimeout].
 func Race(ctx Context, ws ...Waitable) (int, error) {
 	s := ctx.scope()
 	winner := -1

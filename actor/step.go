@@ -31,8 +31,8 @@ func NewStep[In, Out any](name string, fn func(context.Context, In) (Out, error)
 }
 
 // Run runs the step, or returns its recorded result. It parks the run until the result is there.
-// Errors: [*StepError] when the step failed for good, [ErrTimeout] under [WithTimeout]: the attempt in progress is
-// cancelled then, and its result dropped.
+// Errors: [*StepError] when the step failed for good, [ErrCancelled] when the run was cancelled, [ErrTimeout] under
+// [WithTimeout]: the attempt in progress is cancelled then, and its result dropped.
 func (s *Step[In, Out]) Run(ctx Context, in In) (out Out, err error) {
 	sc := ctx.scope()
 	payload, failure := encode("input of step "+s.name, in)
@@ -40,13 +40,20 @@ func (s *Step[In, Out]) Run(ctx Context, in In) (out Out, err error) {
 		return out, &StepError{Step: s.name, Message: failure.Message, Reason: reasonTerminal}
 	}
 	sc.x.body.alive()
+	if sc.cancelled() {
+		return out, ErrCancelled
+	}
 	deadline := sc.x.deadline(sc) // before the step: in the log, what a step leaves follows its start
 	step := sc.x.startStep(s.name, payload, s.retry.withDefaults(), s.body)
-	if err := sc.x.awaitOr(deadline, "step "+s.name, func() bool { return step.done }); err != nil {
+	step.shielded = sc.shielded
+	if err := sc.x.awaitOr(sc, deadline, "step "+s.name, func() bool { return step.done }); err != nil {
 		sc.x.abandonStep(step)
 		return out, err
 	}
-	if step.failure != nil {
+	switch {
+	case step.cancelled:
+		return out, ErrCancelled
+	case step.failure != nil:
 		return out, step.failure
 	}
 	if err := json.Unmarshal(step.result, &out); err != nil {
@@ -101,8 +108,9 @@ type stepRun struct {
 	logged    bool      // a step_started of the attempt is in the log
 	future    bool      // code did not wait for it when it started it
 	ran       bool      // a body may have run before
+	shielded  bool      // it goes on when the run is cancelled
 	done      bool
-	cancelled bool // by code
+	cancelled bool // by code, or with the run
 	result    json.RawMessage
 	failure   *StepError
 }

@@ -34,7 +34,11 @@ func (t *turn) apply(it *item) {
 	case itemStep:
 		t.stepEnded(it.step)
 	case itemRetry:
-		if s := it.step.step; r.x.steps[s.id] == s && r.parked == nil {
+		switch s := it.step.step; {
+		case r.x.steps[s.id] != s || r.parked != nil:
+		case r.x.paused != nil:
+			r.recovered = append(r.recovered, s)
+		default:
 			t.claim()
 			r.x.started = append(r.x.started, s)
 			t.quickSteps()
@@ -60,8 +64,12 @@ func (t *turn) input(ev Event) {
 	r := t.run
 	t.claim()
 	if r.parked != nil {
-		if logged := r.x.journal.record(ev, r.host.now()); ev.Type == HookReceived {
+		switch logged := r.x.journal.record(ev, r.host.now()); ev.Type {
+		case HookReceived:
 			r.x.receive(logged)
+		case RunCancelling:
+			r.x.cancel(logged)
+		default:
 		}
 		return
 	}
@@ -119,7 +127,18 @@ func (t *turn) recover(reads bool) {
 		t.claim() // the code went on while it was loaded: that, and what its steps leave, comes first in the log
 		t.quickSteps()
 	}
-	for len(r.recovered) > 0 && !r.x.stalled {
+	if r.x.status.Ended() && len(r.x.open) > 0 { // its end was cut in two
+		t.claim()
+		r.x.answerAll()
+	}
+	t.recoverSteps()
+}
+
+// recoverSteps runs steps again that are in the log without result, and those that were to be tried again while the run
+// was paused.
+func (t *turn) recoverSteps() {
+	r := t.run
+	for len(r.recovered) > 0 && !r.x.stalled && r.x.paused == nil {
 		s := r.recovered[0]
 		r.recovered = r.recovered[1:]
 		if r.x.steps[s.id] != s {
@@ -168,6 +187,10 @@ func (r *run) park(err error) {
 func (t *turn) timerDue(it *item) {
 	r := t.run
 	w := r.x.waits[it.id]
+	if w != nil && r.x.paused != nil {
+		delete(r.armed, w.id) // $unpause sees to it
+		return
+	}
 	if w == nil || r.parked != nil {
 		return
 	}

@@ -95,29 +95,6 @@ func (x *execution) start(input []byte) {
 	x.ready = func() bool { return true }
 }
 
-// end records that the run function returned: every call without outcome gets 410. Called by the code.
-func (x *execution) end(result []byte, err error) {
-	ev := Event{Type: RunCompleted, Result: result}
-	if err == nil && len(result) > x.limit {
-		err = Errorf(CodeTooLarge, "the result has %d bytes; at most %d are allowed", len(result), x.limit)
-	}
-	if err != nil {
-		ev = Event{Type: RunFailed, Error: asFailure(err)}
-	}
-	x.doMatching(ev, func(logged *Event) bool { return logged.Type == RunCompleted || logged.Type == RunFailed })
-	x.status = StatusCompleted
-	if err != nil {
-		x.status = StatusFailed
-	}
-	for _, c := range x.unanswered() {
-		x.outcome(c.id, nil, endedError(x.info.RunID, x.status))
-	}
-}
-
-func endedError(run string, status Status) *Error {
-	return Errorf(CodeEnded, "run %s has ended (%s)", run, status).With(map[string]Status{"status": status})
-}
-
 // asFailure is a run function's error as the log keeps it.
 func asFailure(err error) *Error {
 	e := userError(err)
