@@ -43,18 +43,18 @@ type commandLine struct {
 	Events     eventsVerb     `cmd:"" help:"Print the event log."`
 	Tail       tailVerb       `cmd:"" help:"Print an output stream."`
 	Ls         lsVerb         `cmd:"" help:"List runs."`
+	Cancel     cancelVerb     `cmd:"" help:"Ask a run to end; its code cleans up."`
+	Terminate  terminateVerb  `cmd:"" help:"End a run at once, without asking its code."`
+	Pause      pauseVerb      `cmd:"" help:"Stop a run or object for a time."`
+	Unpause    unpauseVerb    `cmd:"" help:"Let a paused run or object go on."`
+	Wake       wakeVerb       `cmd:"" help:"Load a run and have it go on now."`
 	Nodes      nodesVerb      `cmd:"" help:"List nodes."`
 	Partitions partitionsVerb `cmd:"" help:"List partitions and who owns them."`
 	Drain      drainVerb      `cmd:"" help:"Move everything away from a node."`
 	Dead       deadVerb       `cmd:"" help:"List, show, retry or drop dead letters."`
 	Bench      benchVerb      `cmd:"" help:"Measure calls under closed-loop load."`
 
-	Cancel    laterVerb `cmd:"" help:"Cancel a run. Not built yet."`
-	Terminate laterVerb `cmd:"" help:"End a run at once. Not built yet."`
-	Pause     laterVerb `cmd:"" help:"Pause a run. Not built yet."`
-	Unpause   laterVerb `cmd:"" help:"Let a paused run go on. Not built yet."`
-	Wake      laterVerb `cmd:"" help:"Load an object. Not built yet."`
-	At        laterVerb `cmd:"" help:"Print the state as it was after a log sequence. Not built yet."`
+	At laterVerb `cmd:"" help:"Print the state as it was after a log sequence. Not built yet."`
 }
 
 // helpFlag prints the help and ends the parsing with errHelp.

@@ -14,7 +14,7 @@ import (
 
 type lsVerb struct {
 	Type   string `arg:"" optional:"" name:"TYPE" help:"Only runs of this type."`
-	Status string `placeholder:"S" help:"Only runs in this status: ${enum}." enum:"pending,running,parked,completed,failed," default:""`
+	Status string `placeholder:"S" help:"Only runs in this status: ${enum}." enum:"pending,running,parked,paused,completed,failed,cancelled,terminated," default:""`
 	Limit  int    `default:"100" help:"At most so many; 0: all."`
 }
 
