@@ -199,6 +199,12 @@ func (t *turn) start(it *item) {
 		return
 	}
 	input, bad := r.host.accept(r.typ.run.in, r.typ.run.decode, req.Payload)
+	if bad == nil && it.inbox != 0 && req.Header.IDPolicy != Once {
+		bad = Errorf(CodeInvalid, "a %s with an id policy cannot be sent: call it", HookStart)
+	}
+	if bad == nil && t.renews(it) && !t.renew(it) {
+		return
+	}
 	switch {
 	case bad != nil:
 		t.reject(it, bad)
@@ -207,8 +213,12 @@ func (t *turn) start(it *item) {
 	case r.startedWith == nil && it.inbox == 0 && r.stopped() != nil:
 		t.reject(it, r.stopped())
 	case r.startedWith == nil:
-		t.input(Event{Type: RunStarted, Payload: input, Version: r.typ.migrations.recorded()})
-		r.startedWith = input
+		begun := Event{Type: RunStarted, Payload: input, Version: r.typ.migrations.recorded()}
+		if req.Header.IDPolicy != Once {
+			begun.ID = req.Header.CallID
+		}
+		t.input(begun)
+		r.startedWith, r.startedBy = input, begun.ID
 		r.inboxPos = max(r.inboxPos, it.inbox)
 		t.answerStart(it)
 	case !bytes.Equal(r.startedWith, input):

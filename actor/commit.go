@@ -202,6 +202,7 @@ func pause(ctx context.Context, d time.Duration) error {
 
 // committed moves the run on to the record that is now durable.
 func (r *run) committed(t *turn, rec *Record, e *Entry, seq uint64) {
+	r.heirOf = 0
 	r.index, r.last, r.lastRec, r.records = e.Index, max(seq, r.last), seq, rec.N
 	if rec.IDs != nil {
 		r.tableAt = seq

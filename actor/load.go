@@ -296,7 +296,7 @@ func (r *run) sequences(ctx context.Context, from uint64) ([]uint64, error) {
 func (r *run) nextIndex() Index {
 	next := Index{Page: append(slices.Clone(r.index.Page), r.lastRec), Prev: r.index.Prev, IDs: r.tableAt}
 	switch {
-	case r.lastRec == 0:
+	case r.lastRec == 0, r.heirOf != 0:
 		next.Page = nil
 	case len(next.Page) == pageLen:
 		next.Page, next.Prev = nil, r.lastRec
@@ -321,7 +321,7 @@ func (r *run) observeOpen(seq uint64, events []Event) {
 	for i := range events {
 		switch ev := &events[i]; ev.Type {
 		case RunStarted:
-			r.startedWith = ev.Payload
+			r.startedWith, r.startedBy = ev.Payload, ev.ID
 		case RunCompleted, RunFailed, RunCancelled, RunTerminated:
 			r.ended = ev
 		case HookReceived:

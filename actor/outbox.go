@@ -95,6 +95,10 @@ func (r *run) letOut(e *effect) bool {
 func (r *run) effect(ev *Event, seq uint64, at logPlace) *effect {
 	cfg := &r.host.cfg
 	switch ev.Type {
+	case RunCreated:
+		if ev.Previous != 0 && len(r.typ.streams) > 0 {
+			return &effect{name: "begin streams", do: r.beginStreams}
+		}
 	case HookCreated:
 		if ev.Token == defaultToken(r.addr.Type, r.addr.Key, ev.Name) {
 			return nil
@@ -194,6 +198,16 @@ func (r *run) ownTokens() map[string]TokenHolder {
 		}
 	}
 	return tokens
+}
+
+// beginStreams has readers forget what the run before this one has written.
+func (r *run) beginStreams(ctx context.Context) error {
+	for name := range r.typ.streams {
+		if err := r.sequencer(name).inherit(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // closeStreams ends the run's output streams.

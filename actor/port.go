@@ -84,14 +84,15 @@ type Message struct {
 
 // CallHeader is what the optional headers of a call or send say.
 type CallHeader struct {
-	CallID  string        // empty: none given
-	Timeout time.Duration // 0: none given
-	ReplyTo string        // subject that gets the outcome of a send
-	After   uint64        // inbox sequence that the object must have received first
-	Trace   []string      // traceparent, tracestate
-	Token   string        // the token that a forwarded send came by
-	Wait    Wait          // what the caller waits for
-	Problem string        // a header that cannot be read: the call is answered 400 with this
+	CallID   string        // empty: none given
+	Timeout  time.Duration // 0: none given
+	ReplyTo  string        // subject that gets the outcome of a send
+	After    uint64        // inbox sequence that the object must have received first
+	Trace    []string      // traceparent, tracestate
+	Token    string        // the token that a forwarded send came by
+	Wait     Wait          // what the caller waits for
+	IDPolicy IDPolicy      // $start: what it does where the run has ended
+	Problem  string        // a header that cannot be read: the call is answered 400 with this
 }
 
 // Wait says when a call is answered.

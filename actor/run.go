@@ -40,6 +40,8 @@ type run struct {
 	inboxPos    uint64            // every send up to it is in the log, or of no use
 	ids         *idTable          // nil: not loaded
 	startedWith []byte            // input of the run function; nil: not started
+	startedBy   string            // call id of the start, where it has an id policy
+	heirOf      uint64            // last record of the run before, until the first one of this run is durable
 	ended       *Event            // what ended the run
 	recovered   []*stepRun        // steps in the log without result, to be run again
 
@@ -170,7 +172,7 @@ func (r *run) turn(batch []item) bool {
 	}
 	t.goOn()
 	t.recover(reads(batch))
-	for applied < len(batch) && !r.x.stalled && (applied == 0 || !t.full()) {
+	for applied < len(batch) && !r.x.stalled && (applied == 0 || !t.full()) && !t.early(&batch[applied]) {
 		t.apply(&batch[applied])
 		applied++
 	}
@@ -227,6 +229,7 @@ func (r *run) unload() {
 	clear(r.bodies)
 	r.streams.forget()
 	clear(r.openAt)
+	r.startedBy, r.heirOf = "", 0
 	r.ids, r.recovered, r.startedWith, r.parked, r.claimed, r.ended = nil, nil, nil, nil, false, nil
 	if r.x != nil {
 		r.x.stop()

@@ -18,6 +18,7 @@ type sequencer struct {
 	turn chan struct{} // held by who writes
 
 	loaded bool
+	others bool   // the last message is of the run before this one
 	lost   bool   // readers may have chunks that are no longer kept, beyond what the log says
 	last   uint64 // sequence of the stream's last message
 	next   uint64 // index of the next chunk
@@ -100,8 +101,13 @@ func (s *sequencer) believe(ctx context.Context, c *Chunk) error {
 	return nil
 }
 
-// take moves the state on to a stored message.
+// take moves the state on to a stored message. What another run under this key has written says only where the next
+// message goes.
 func (s *sequencer) take(c *Chunk) {
+	if s.others = c.Writer.Incarnation != s.run.streams.incarnation(); s.others {
+		s.last = c.Seq
+		return
+	}
 	s.last, s.next, s.closed, s.state, s.lost = c.Seq, c.Index, c.Kind == ChunkEnd, c.Writer, false
 	if c.Kind == ChunkData {
 		s.next++
@@ -194,6 +200,18 @@ func (s *sequencer) startOver(ctx context.Context) error {
 			return nil, nil //nolint:nilnil // the end of the stream was found after all
 		}
 		return s.marker("expired"), nil
+	})
+}
+
+// inherit puts a marker on top of what the run before has written, unless this one has begun to write.
+func (s *sequencer) inherit(ctx context.Context) error {
+	return s.with(ctx, func() error {
+		return s.append(ctx, func() (*Chunk, error) {
+			if !s.others {
+				return nil, nil //nolint:nilnil // nothing is to be stored
+			}
+			return s.marker("begin"), nil
+		})
 	})
 }
 

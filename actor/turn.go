@@ -89,8 +89,8 @@ func (t *turn) claiming() (events []Event) {
 		return nil
 	}
 	r.claimed = true
-	if r.lastRec == 0 {
-		events = append(events, Event{Type: RunCreated})
+	if r.lastRec == 0 || r.heirOf != 0 {
+		events = append(events, Event{Type: RunCreated, Previous: r.heirOf})
 	}
 	return append(events, Event{Type: RunClaimed, Node: r.host.cfg.Node, Epoch: r.part.claim.Epoch, Revision: r.part.claim.Revision})
 }

@@ -21,12 +21,14 @@ type chunkReader struct {
 	get     outGetter
 
 	from    uint64 // chunks below this index are left out
+	run     string // incarnation of the run that is read
+	since   uint64 // what others have written before this sequence is left out
 	next    uint64 // index after that of the last chunk yielded, or from
 	done    uint64 // every message up to this sequence is yielded, left out, or foreign
 	reached bool   // the servers have answered
 }
 
-func (r *chunkReader) run(ctx context.Context, from int64) error {
+func (r *chunkReader) read(ctx context.Context, from int64) error {
 	var live *chunkQueue
 	if r.follow { // before anything is read, so that nothing is stored in between unseen
 		live = newChunkQueue()
@@ -40,7 +42,9 @@ func (r *chunkReader) run(ctx context.Context, from int64) error {
 	err := r.patiently(ctx, func(ctx context.Context) error {
 		c, last, err := lastChunk(ctx, &r.get, r.subject, r.addr, r.stream)
 		if err == nil {
-			end = last
+			if end = last; c != nil {
+				r.run, r.since = c.Writer.Incarnation, c.Seq
+			}
 			r.done, r.from, err = begin(ctx, &r.get, r.subject, c, end, from)
 		}
 		return err
@@ -179,6 +183,8 @@ func (r *chunkReader) accept(m *stored) error {
 	r.done = m.Seq
 	c, ok := parseChunk(r.addr, r.stream, m)
 	switch {
+	case ok && m.Seq < r.since && c.Writer.Incarnation != r.run: // of a run before under this key
+		return nil
 	case !ok, c.Kind == actor.ChunkData && c.Index < r.from, c.Kind == actor.ChunkRewind && c.Index >= r.next:
 		return nil
 	case c.Kind == actor.ChunkData:

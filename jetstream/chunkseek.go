@@ -50,6 +50,8 @@ func seek(ctx context.Context, g getter, subject string, last *actor.Chunk, inde
 	for probe := uint64(1); low+1 < high; probe = low + (high-low)/2 {
 		c, err := nextChunk(ctx, g, subject, last, probe, high)
 		switch {
+		case err == nil && c.Writer.Incarnation != last.Writer.Incarnation: // of a run before under this key
+			low = c.Seq
 		case errors.Is(err, errNoMessage) || err == nil && c.Index > index:
 			if high = probe; probe <= 1 {
 				return 0, nil

@@ -46,7 +46,7 @@ func (c *Client) Chunks(ctx context.Context, addr actor.Address, stream string, 
 				client: c, addr: addr, stream: stream, subject: c.names.Out(addr, stream), follow: follow, yield: yield,
 				get: outGetter{client: c, stream: c.names.OutStream()},
 			}
-			err = r.run(ctx, from)
+			err = r.read(ctx, from)
 		}
 		if err != nil && !errors.Is(err, errStop) {
 			yield(nil, fmt.Errorf("read stream %s of %s: %w", stream, addr, err))

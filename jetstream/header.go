@@ -33,6 +33,7 @@ const (
 	HeaderReplyTo     = "Perdure-Reply-To"     // subject that gets the outcome of a send
 	HeaderAfter       = "Perdure-After"        // inbox sequence that must have been received first
 	HeaderWait        = "Perdure-Wait"         // what the caller waits for
+	HeaderIDPolicy    = "Perdure-Id-Policy"    // what a start does where the run has ended
 	HeaderToken       = "Perdure-Token"        // token that a send came by, before it was forwarded to its run
 	HeaderRun         = "Perdure-Run"          // "<type>/<key>"
 	HeaderSeq         = "Perdure-Seq"          // log sequence that made the outcome durable
@@ -71,6 +72,7 @@ func ParseCallHeader(h nats.Header) actor.CallHeader {
 	c.ReplyTo = p.replyTo(h)
 	c.After = p.after(h)
 	c.Wait = p.wait(h)
+	c.IDPolicy = p.idPolicy(h)
 	c.Problem = strings.Join(p, "; ")
 	return c
 }
@@ -92,6 +94,7 @@ func FormatCallHeader(c actor.CallHeader) nats.Header {
 		set(HeaderAfter, strconv.FormatUint(c.After, 10))
 	}
 	set(HeaderWait, string(c.Wait))
+	set(HeaderIDPolicy, string(c.IDPolicy))
 	set(HeaderToken, c.Token)
 	for i, name := range []string{HeaderTraceparent, HeaderTracestate} {
 		if i < len(c.Trace) {
@@ -168,6 +171,18 @@ func (p *problems) wait(h nats.Header) actor.Wait {
 	default:
 		p.add(HeaderWait, string(w), fmt.Sprintf("%q or %q", actor.WaitReceived, actor.WaitEnd))
 		return actor.WaitReply
+	}
+}
+
+func (p *problems) idPolicy(h nats.Header) actor.IDPolicy {
+	switch v := actor.IDPolicy(h.Get(HeaderIDPolicy)); v {
+	case actor.Once, actor.AfterFailure, actor.AfterEnd:
+		return v
+	case "once":
+		return actor.Once
+	default:
+		p.add(HeaderIDPolicy, string(v), fmt.Sprintf("%q, %q or %q", "once", actor.AfterFailure, actor.AfterEnd))
+		return actor.Once
 	}
 }
 

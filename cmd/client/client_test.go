@@ -51,7 +51,9 @@ func (host) Call(req *actor.Request) {
 	case actor.HookState:
 		result(`{"count":3}`)
 	case actor.HookStart:
-		o.Seq = 1
+		if o.Seq = 1; req.Header.IDPolicy == actor.AfterEnd {
+			o.Seq = 2
+		}
 		if result("null"); req.Header.Wait == actor.WaitEnd {
 			result(`"ended"`)
 		}
@@ -156,6 +158,8 @@ func TestVerbs(t *testing.T) {
 		{args: `--json|resume|session:a b`, stdout: `{"run":"session/x","seq":7}` + "\n"},
 		{args: `resume|other`, code: 1, stderr: "client: resume other: nobody holds \"other\" (404, runtime)\n"},
 		{args: `start|session/x|{}`, stdout: "session/x 1\n"},
+		{args: `start|session/x|{}|--id-policy|ended`, stdout: "session/x 2\n"},
+		{args: `start|session/x|--id-policy=once`, stdout: "session/x 1\n"},
 		{args: `start|session/x|--wait`, stdout: "\"ended\"\n"},
 		{args: `start|session/x|--wait|--timeout|1s`, stdout: "\"ended\"\n"},
 		{args: `get|tally/a`, stdout: `{"count":3}` + "\n"},

@@ -12,6 +12,7 @@ type startVerb struct {
 	Payload payload `arg:"" optional:"" name:"JSON" help:"Its input; - reads stdin."`
 	Wait    bool    `help:"Wait until the run has ended and print its result; without --timeout for as long as it takes."`
 	ID      string  `name:"id" placeholder:"ID" help:"Call id: repeating it changes nothing."`
+	Policy  string  `name:"id-policy" placeholder:"P" enum:"once,failed,ended" default:"once" help:"Begin a new run where the one with this key has ended: ${enum}; failed means not completed."`
 }
 
 // Run starts the run; with Wait it prints the run's result.
@@ -21,6 +22,9 @@ func (v *startVerb) Run(ctx context.Context, s *session) error {
 		return err
 	}
 	h := s.header(callID(v.ID))
+	if v.Policy != "once" {
+		h.IDPolicy = actor.IDPolicy(v.Policy)
+	}
 	if v.Wait {
 		h.Wait = actor.WaitEnd
 	}
