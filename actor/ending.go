@@ -80,6 +80,9 @@ func (x *execution) answerAll() {
 	for _, c := range x.queue {
 		untaken[c.id] = c.inbox
 	}
+	if x.status == StatusCompleted && x.won != nil {
+		delete(untaken, x.won.id)
+	}
 	for _, c := range x.unanswered() {
 		x.answer(c, Event{Type: CallFailed, Error: endedError(x.info.RunID, x.status), Inbox: untaken[c.id]})
 	}

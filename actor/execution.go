@@ -45,9 +45,10 @@ type execution struct {
 	version int             // of encoded
 	current *received       // the call that a method is running for
 
-	cancelling *string  // why the run is to end; nil: it is not
-	paused     *Pausing // why the code does not go on; nil: it does
-	concluding bool     // the run ends: all of that is one record
+	cancelling *string   // why the run is to end; nil: it is not
+	paused     *Pausing  // why the code does not go on; nil: it does
+	won        *received // call of the hook that won the last race
+	concluding bool      // the run ends: all of that is one record
 
 	started   []*stepRun      // steps to start, in order; the run's owner takes them
 	cancelled []string        // steps whose bodies are to end

@@ -111,7 +111,15 @@ func (p *Pending[In, Out]) ready(x *execution) bool {
 	if p.handle.conflict != nil {
 		return true
 	}
-	return slices.ContainsFunc(x.queue, p.takes)
+	return p.next(x) != nil
+}
+
+// next returns the call that the hook has and that is still to be taken, nil without one.
+func (p *Pending[In, Out]) next(x *execution) *received {
+	if i := slices.IndexFunc(x.queue, p.takes); i >= 0 {
+		return x.queue[i]
+	}
+	return nil
 }
 
 // Call is one call of a hook, taken by run code, to be replied to once.

@@ -487,3 +487,30 @@ func TestLife_badRequests(t *testing.T) {
 		t.Errorf("it is %s", d.Status)
 	}
 }
+
+// TestLife_raced ends a run because a hook won a race: its call was applied, unless the code failed.
+func TestLife_raced(t *testing.T) {
+	for name, tc := range map[string]struct {
+		err  error
+		dead int
+	}{"completed": {nil, 0}, "failed": {errors.New("no luck"), 1}} {
+		t.Run(name, func(t *testing.T) {
+			more, enough := NewHook[None, None]("more"), NewHook[None, None]("enough")
+			w := newWorld(t)
+			h := w.host("a", nil, NewWorkflow("errand", func(ctx Context, _ None) (None, error) {
+				_, err := Race(ctx, more.Create(ctx), enough.Create(ctx))
+				return None{}, errors.Join(err, tc.err)
+			}, more, enough))
+			w.run(h)
+			w.own(h, 1, Checkpoint{})
+			w.send(errand, HookStart, "null", CallHeader{})
+			w.send(errand, "enough", "null", CallHeader{ReplyTo: "_INBOX.x"})
+			w.until("outcome", func() bool { return len(w.outcomes["_INBOX.x"]) == 1 })
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			if got := w.outcomes["_INBOX.x"][0]; got.Err == nil || got.Err.Code != CodeEnded || len(w.dead) != tc.dead {
+				t.Errorf("outcome %+v and %d dead letters, want 410 and %d", got, len(w.dead), tc.dead)
+			}
+		})
+	}
+}

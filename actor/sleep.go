@@ -44,7 +44,8 @@ func (t *Timer) ready(*execution) bool { return t.timer.fired || t.timer.cancell
 type Waitable interface{ ready(*execution) bool }
 
 // Race parks the run until one of ws is ready and returns its index; which one is settled by the order of the log.
-// It takes nothing: a hook that won still has its call, and one that lost keeps what comes later.
+// It takes nothing: a hook that won still has its call, and one that lost keeps what comes later. Code that returns
+// without an error has taken the call of the hook that won last.
 // Errors: [ErrCancelled] when the run was cancelled, [ErrTimeout] under [WithTimeout].
 func Race(ctx Context, ws ...Waitable) (int, error) {
 	s := ctx.scope()
@@ -58,8 +59,14 @@ func Race(ctx Context, ws ...Waitable) (int, error) {
 		}
 		return false
 	}
-	err := s.x.await(s, "a race", first)
-	return winner, err
+	if err := s.x.await(s, "a race", first); err != nil {
+		return winner, err
+	}
+	s.x.won = nil
+	if hook, ok := ws[winner].(interface{ next(*execution) *received }); ok {
+		s.x.won = hook.next(s.x)
+	}
+	return winner, nil
 }
 
 func (x *execution) newTimer(due time.Time) *timer {

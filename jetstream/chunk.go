@@ -77,7 +77,7 @@ func parseChunk(addr actor.Address, stream string, m *stored) (c *actor.Chunk, o
 	default:
 		c.Data = m.Data
 	}
-	ok = index != "" && h.Get(HeaderEpoch) != "" && parseSeq(index, &c.Index) && parseSeq(h.Get(HeaderEpoch), &c.Writer.Epoch)
+	ok = index != "" && h.Get(HeaderEpoch) != "" && c.Writer.Incarnation != "" && parseSeq(index, &c.Index) && parseSeq(h.Get(HeaderEpoch), &c.Writer.Epoch)
 	run, err := parseRun(h.Get(HeaderRun))
 	ok = ok && err == nil && run == addr.String()
 	ok = ok && (len(m.Data) == 0) == (c.Kind != actor.ChunkData) && (c.Data == nil || json.Valid(c.Data))

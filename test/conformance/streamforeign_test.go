@@ -80,9 +80,11 @@ func TestStreams_Forged(t *testing.T) {
 			n.Again(m) // the present epoch is 2
 			forge := func() {
 				t.Helper()
+				chunks := harness.ReadStream(t, n.Conn(), "PERDURE_OUT")
+				incarnation := chunks[0].Header.Get("Perdure-Incarnation")
 				_, err := js.PublishMsg(t.Context(), &nats.Msg{
 					Subject: "emit.mouth.a.default", Data: []byte(`"forged"`),
-					Header: nats.Header{"Perdure-Index": {"41"}, "Perdure-Run": {"mouth/a"}, "Perdure-Epoch": {tc.epoch}},
+					Header: nats.Header{"Perdure-Index": {"41"}, "Perdure-Run": {"mouth/a"}, "Perdure-Epoch": {tc.epoch}, "Perdure-Incarnation": {incarnation}},
 				})
 				if err != nil {
 					t.Fatal(err)
