@@ -52,7 +52,7 @@ func (t *turn) renew(it *item) bool {
 	inbox, burying, previous := r.inboxPos, r.burying, r.lastRec
 	r.unload()
 	r.heirOf = previous
-	r.records, r.tableAt, r.index, r.status = 0, 0, Index{}, StatusPending
+	r.count, r.tableAt, r.index, r.status = 0, 0, Index{}, StatusPending
 	r.inboxPos, r.burying = inbox, burying // sends know of no runs
 	r.ids = newIDTable()
 	r.streams.begin(nil)

@@ -69,12 +69,12 @@ func (r *run) commit(t *turn, batch []item) bool {
 // record makes the turn's record.
 func (r *run) record(t *turn) (*Record, *Entry, error) {
 	rec := &Record{
-		V: RecordVersion, Run: r.addr.String(), Incarnation: r.x.info.Incarnation, Epoch: r.part.claim.Epoch,
-		N: r.records + 1, Inbox: r.inboxPos, Buried: r.burying, Streams: r.streams.record(r.x), Events: r.x.journal.out,
+		V: recordPlain, Run: r.addr.String(), Incarnation: r.x.info.Incarnation, Epoch: r.part.claim.Epoch,
+		N: r.count + 1, Inbox: r.inboxPos, Buried: r.burying, Streams: r.streams.record(r.x), Events: r.x.journal.out,
 		Paused: r.x.paused,
 	}
 	if r.typ.object != nil {
-		if rec.State = r.x.encoded; len(rec.State) > 0 && r.x.version > 1 {
+		if r.tail.put(rec, r.x.encoded); len(r.x.encoded) > 0 && r.x.version > 1 {
 			rec.StateVersion = r.x.version
 		}
 	}
@@ -203,7 +203,8 @@ func pause(ctx context.Context, d time.Duration) error {
 // committed moves the run on to the record that is now durable.
 func (r *run) committed(t *turn, rec *Record, e *Entry, seq uint64) {
 	r.heirOf = 0
-	r.index, r.last, r.lastRec, r.records = e.Index, max(seq, r.last), seq, rec.N
+	r.index, r.last, r.lastRec, r.count = e.Index, max(seq, r.last), seq, rec.N
+	r.tail.written(seq, rec, r.x.encoded)
 	if rec.IDs != nil {
 		r.tableAt = seq
 	}

@@ -7,8 +7,15 @@ import (
 	"time"
 )
 
-// RecordVersion is the version of the record format that this code writes, and the newest that it reads.
-const RecordVersion = 1
+// RecordVersion is the newest version of the record format that this code reads. A record has the lowest version whose
+// readers understand it.
+const RecordVersion = 2
+
+// Versions of the record format.
+const (
+	recordPlain     = 1
+	recordWithDelta = 2 // a reader of version 1 would take the state for none
+)
 
 // EventType names what happened. The names are on disk: never rename one.
 type EventType string
@@ -95,7 +102,8 @@ type Record struct {
 	Events       []Event               `json:"events"`
 	Streams      map[string]streamMark `json:"streams,omitempty"`      // how far the output streams were written
 	State        json.RawMessage       `json:"state,omitempty"`        // an object's whole state after the turn
-	StateVersion int                   `json:"stateVersion,omitempty"` // of State; 0 is 1
+	Delta        *Delta                `json:"delta,omitempty"`        // the same, as changes of an earlier record's
+	StateVersion int                   `json:"stateVersion,omitempty"` // of the state after the turn; 0 is 1
 	Paused       *Pausing              `json:"paused,omitempty"`       // the run is paused
 	IDs          []IDEntry             `json:"ids,omitempty"`          // table of call ids, in records that carry one
 	IDsUntil     int64                 `json:"idsUntil,omitempty"`     // no id of the tables before is kept longer for its call, Unix seconds

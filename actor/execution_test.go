@@ -78,7 +78,7 @@ func (b *bench) input(events ...Event) []Event {
 	if b.typ.object != nil {
 		state = b.x.encoded
 	}
-	b.log = append(b.log, entryRecord{uint64(len(b.log) + 1), &Record{V: 1, Events: out, State: state}})
+	b.log = append(b.log, entryRecord{seq: uint64(len(b.log) + 1), Record: &Record{V: 1, Events: out, State: state}})
 	return out
 }
 
@@ -311,7 +311,7 @@ func TestExecution_panicParksAndGoesOn(t *testing.T) {
 	if b.x.err == nil {
 		t.Fatal("not parked")
 	}
-	b.log = append(b.log, entryRecord{2, &Record{Events: []Event{{Type: RunParked, Reason: parkedByPanic}, calls("action", "c", "2")}}})
+	b.log = append(b.log, entryRecord{seq: 2, Record: &Record{Events: []Event{{Type: RunParked, Reason: parkedByPanic}, calls("action", "c", "2")}}})
 	b.x = b.cold(fragile(false))
 	if b.x.err != nil {
 		t.Fatal(b.x.err)

@@ -82,7 +82,7 @@ func FuzzReplay(f *testing.F) {
 			return
 		}
 		b := newBench(t, counterNamed("recordState", false))
-		b.log = []entryRecord{{1, &Record{Events: events}}}
+		b.log = []entryRecord{{seq: 1, Record: &Record{Events: events}}}
 		b.cold(counterNamed("recordState", false))
 	})
 }

@@ -10,12 +10,6 @@ type replayable struct {
 	history []pastEvent // what is replayed
 }
 
-// entryRecord is a record of the log with its place.
-type entryRecord struct {
-	seq uint64
-	*Record
-}
-
 // workflowHistory is all of a run's events that its code can observe, in log order.
 func workflowHistory(records []entryRecord) replayable {
 	var r replayable

@@ -6,16 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/google/uuid"
 )
-
-// pageLen is how many records one page of the index covers.
-const pageLen = 32
-
-// readers is how many records are read at a time.
-const readers = 16
 
 // load rebuilds the run from its log, if it is not in memory. The ids of earlier calls are read
 // when the batch has a call that may be one of them; see also commit.
@@ -23,6 +16,7 @@ func (r *run) load(ctx context.Context, batch []item) error {
 	if r.x != nil && r.parked != nil && slices.ContainsFunc(batch, wakes) {
 		r.unload() // its code is tried again
 	}
+	defer r.records.remember()()
 	if r.x == nil {
 		if err := r.activate(ctx); err != nil {
 			r.unload()
@@ -74,7 +68,7 @@ func (r *run) activate(ctx context.Context) error {
 		return fmt.Errorf("record %d of %s: %w: %w", last.Seq, r.addr, errUnreadable, err)
 	}
 	r.lastRec, r.index, r.status = last.Seq, last.Index, last.Status
-	r.records = rec.N
+	r.count = rec.N
 	r.streams.begin(rec)
 	r.burying = slices.DeleteFunc(rec.Buried, func(b BuriedSend) bool { return b.Inbox <= r.part.claim.Checkpoint.Inbox })
 	r.inboxPos, r.tableAt = rec.Inbox, last.Index.IDs
@@ -83,13 +77,26 @@ func (r *run) activate(ctx context.Context) error {
 	}
 	r.claimed = last.Epoch == r.part.claim.Epoch
 	r.host.saw(r.part.claim.Partition, last.Seq)
-	records := []entryRecord{{last.Seq, rec}}
+	at := entryRecord{last.Seq, rec, last.Index}
+	r.records.took(at)
+	if rec.Delta != nil {
+		before, err := r.records.all(ctx, rec.Delta.On)
+		if err != nil {
+			return err
+		}
+		if err := r.tail.restore(at, before); err != nil {
+			return fmt.Errorf("state of %s: %w: %w", r.addr, errUnreadable, err)
+		}
+	} else if err := r.tail.restore(at, nil); err != nil {
+		return err
+	}
+	records := []entryRecord{at}
 	from := last.Index.Base
 	if r.typ.object == nil {
 		from = 1
 	}
 	if from != 0 {
-		if records, err = r.readFrom(ctx, from, records[0]); err != nil {
+		if records, err = r.readFrom(ctx, from, at); err != nil {
 			return err
 		}
 	}
@@ -101,7 +108,8 @@ var errUnreadable = errors.New("the record cannot be read")
 
 // create makes a run that has no record yet.
 func (r *run) create() error {
-	r.lastRec, r.tableAt, r.records, r.inboxPos, r.index, r.status = 0, 0, 0, 0, Index{}, StatusPending
+	r.lastRec, r.tableAt, r.count, r.inboxPos, r.index, r.status = 0, 0, 0, 0, Index{}, StatusPending
+	r.tail = stateTail{}
 	r.burying = nil
 	r.streams.begin(nil)
 	r.newExecution(uuid.NewString())
@@ -134,7 +142,7 @@ func (r *run) replay(records []entryRecord, last *Record) error {
 		for name, m := range last.Streams {
 			r.x.closed[name] = m.Ending
 		}
-		if err := r.x.restore(last.State, last.StateVersion); errors.Is(err, errMigration) {
+		if err := r.x.restore(r.tail.state, last.StateVersion); errors.Is(err, errMigration) {
 			r.x.fail(fmt.Errorf("the state in record %d %w", r.lastRec, err))
 		} else if err != nil {
 			r.x.fail(fmt.Errorf("the state in record %d does not decode: %w", r.lastRec, err))
@@ -244,52 +252,12 @@ func (r *run) fenced(ctx context.Context, by *Entry) error {
 
 // readFrom returns the object's records from sequence from on, oldest first; last is the newest.
 func (r *run) readFrom(ctx context.Context, from uint64, last entryRecord) ([]entryRecord, error) {
-	seqs, err := r.sequences(ctx, from)
+	seqs, err := r.records.before(ctx, r.index, from)
 	if err != nil {
 		return nil, err
 	}
-	records := make([]entryRecord, len(seqs), len(seqs)+1)
-	errs := make([]error, len(seqs))
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, readers)
-	for i, seq := range seqs {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			e, err := r.host.cfg.Log.Read(ctx, r.addr, seq)
-			if err != nil {
-				errs[i] = fmt.Errorf("read log of %s at seq %d: %w", r.addr, seq, err)
-				return
-			}
-			rec, err := DecodeRecord(e.Body)
-			records[i], errs[i] = entryRecord{seq, rec}, err
-		})
-	}
-	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
-	}
-	return append(records, last), nil
-}
-
-// sequences returns those of the records before the last one, from from on, oldest first, by the pages of the index.
-func (r *run) sequences(ctx context.Context, from uint64) ([]uint64, error) {
-	var pages [][]uint64
-	for index := r.index; ; {
-		pages = append(pages, index.Page)
-		if index.Prev == 0 || index.Prev < from {
-			break
-		}
-		pages = append(pages, []uint64{index.Prev})
-		e, err := r.host.cfg.Log.Read(ctx, r.addr, index.Prev)
-		if err != nil {
-			return nil, fmt.Errorf("read log of %s at seq %d: %w", r.addr, index.Prev, err)
-		}
-		index = e.Index
-	}
-	slices.Reverse(pages)
-	all := slices.Concat(pages...)
-	return slices.DeleteFunc(all, func(seq uint64) bool { return seq < from }), nil
+	records, err := r.records.all(ctx, seqs)
+	return append(records, last), err
 }
 
 // nextIndex is the index of the record that follows the last one.
@@ -339,7 +307,7 @@ func (r *run) loadIDs(ctx context.Context) error {
 	var tables []entryRecord
 	since, total := uint64(1), 0
 	for at := r.tableAt; at != 0; {
-		rec, err := r.readRecord(ctx, at)
+		rec, err := r.records.one(ctx, at)
 		if err != nil {
 			return fmt.Errorf("read ids of %s at seq %d: %w", r.addr, at, err)
 		}
@@ -365,7 +333,7 @@ func (r *run) loadIDs(ctx context.Context) error {
 }
 
 func (r *run) observeSince(ctx context.Context, ids *idTable, since uint64) error {
-	last, err := r.readRecord(ctx, r.lastRec)
+	last, err := r.records.one(ctx, r.lastRec)
 	if err != nil {
 		return err
 	}

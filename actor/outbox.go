@@ -161,7 +161,7 @@ func (r *run) outcomeEffect(ev *Event, seq uint64) *effect {
 // record at seq, is its outcome.
 func (r *run) keepUntaken(ctx context.Context, failed *Event, seq uint64) error {
 	at := cmp.Or(failed.Received, seq)
-	rec, err := r.readRecord(ctx, at)
+	rec, err := r.records.one(ctx, at)
 	if err != nil {
 		return fmt.Errorf("read send %s of %s at seq %d: %w", failed.ID, r.addr, at, err)
 	}
@@ -235,7 +235,7 @@ func (r *run) redo(ctx context.Context) error {
 		r.streams.noPending(false)
 		return nil
 	}
-	last, err := r.readRecord(ctx, r.lastRec)
+	last, err := r.records.one(ctx, r.lastRec)
 	if err != nil {
 		return err
 	}
@@ -255,15 +255,6 @@ func (r *run) redo(ctx context.Context) error {
 	r.resume = 0
 	r.letOutFirst() //nolint:contextcheck // as long as the partition is owned
 	return nil
-}
-
-func (r *run) readRecord(ctx context.Context, seq uint64) (entryRecord, error) {
-	e, err := r.host.cfg.Log.Read(ctx, r.addr, seq)
-	if err != nil {
-		return entryRecord{}, err
-	}
-	rec, err := DecodeRecord(e.Body)
-	return entryRecord{seq, rec}, err
 }
 
 // bury keeps a send that can never be applied as a dead letter, with its cause, and tells who asked for its outcome.

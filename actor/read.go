@@ -94,7 +94,7 @@ func (r *run) describe() runDescription {
 	d := runDescription{
 		Run: r.addr.String(), Type: r.addr.Type, Key: r.addr.Key, Status: r.status, Incarnation: r.x.info.Incarnation,
 		Partition: r.part.claim.Partition, Node: r.host.cfg.Node, Session: r.part.claim.Session, Epoch: r.part.claim.Epoch,
-		Log:   logDescription{Last: r.lastRec, Records: r.records},
+		Log:   logDescription{Last: r.lastRec, Records: r.count},
 		Waits: []waitDescription{}, Steps: []stepDescription{}, Hooks: []hookInRun{}, Streams: []streamInRun{},
 	}
 	if r.lastRec == 0 {
@@ -190,7 +190,7 @@ func (r *run) logged(ctx context.Context, want eventsRequest) (out []loggedRecor
 	if r.lastRec == 0 {
 		return out, 0, nil
 	}
-	seqs, err := r.sequences(ctx, max(want.From, 1))
+	seqs, err := r.records.before(ctx, r.index, max(want.From, 1))
 	if err != nil {
 		return nil, 0, err
 	}
@@ -223,7 +223,7 @@ func (r *run) logged(ctx context.Context, want eventsRequest) (out []loggedRecor
 
 // answerAgain gives a repeated call its first outcome, from the log.
 func (r *run) answerAgain(req *Request, known *IDEntry) {
-	rec, err := r.readRecord(r.part.ctx, known.Seq)
+	rec, err := r.records.one(r.part.ctx, known.Seq)
 	if err != nil {
 		req.fail(asError(err, CodeUnavailable))
 		return

@@ -25,15 +25,17 @@ type run struct {
 
 	mailbox []item // guarded by part.mu
 
-	x           *execution        // nil: not loaded
-	status      Status            // after the last record
-	parked      *parking          // why it takes no calls; nil: it does
-	incarnation string            // of what is loaded
-	records     uint64            // in the log
-	claimed     bool              // a record under this claim is in the log, or in the turn
-	last        uint64            // sequence of the object's last message, for the next append
-	lastRec     uint64            // sequence of the last record: last, unless foreign messages followed
-	index       Index             // of the last record
+	x           *execution // nil: not loaded
+	status      Status     // after the last record
+	parked      *parking   // why it takes no calls; nil: it does
+	incarnation string     // of what is loaded
+	count       uint64     // of records in the log
+	claimed     bool       // a record under this claim is in the log, or in the turn
+	last        uint64     // sequence of the object's last message, for the next append
+	lastRec     uint64     // sequence of the last record: last, unless foreign messages followed
+	index       Index      // of the last record
+	tail        stateTail  // an object's state in the log
+	records     recordReader
 	tableAt     uint64            // record with the last table of ids; 0: none
 	openAt      map[string]uint64 // where the calls without outcome stand
 	burying     []BuriedSend      // sends up to inboxPos that are becoming dead letters
@@ -69,7 +71,7 @@ func newRun(p *partition, addr Address) *run {
 		host: p.host, part: p, addr: addr, typ: p.host.types.types[addr.Type],
 		log:     p.host.log.With("run", addr.String(), "partition", p.claim.Partition),
 		waiters: map[string][]*waiter{}, timers: map[string]*time.Timer{}, armed: map[string]bool{}, openAt: map[string]uint64{},
-		firings: map[string]func(bool){}, bodies: map[string]*body{}, streams: newRunStreams(),
+		records: recordReader{log: p.host.cfg.Log, addr: addr}, firings: map[string]func(bool){}, bodies: map[string]*body{}, streams: newRunStreams(),
 	}
 }
 
@@ -229,7 +231,7 @@ func (r *run) unload() {
 	clear(r.bodies)
 	r.streams.forget()
 	clear(r.openAt)
-	r.startedBy, r.heirOf = "", 0
+	r.startedBy, r.heirOf, r.tail = "", 0, stateTail{}
 	r.ids, r.recovered, r.startedWith, r.parked, r.claimed, r.ended = nil, nil, nil, nil, false, nil
 	if r.x != nil {
 		r.x.stop()

@@ -285,7 +285,7 @@ func TestRecord_Newer(t *testing.T) {
 	subject := logSubject(t, nc, "tally.a")
 	logs, _ := harness.Logs(t, nc)
 	last := logs[subject][0]
-	m := &nats.Msg{Subject: subject, Header: nats.Header{}, Data: []byte(strings.Replace(string(last.Data), `"v":1`, `"v":2`, 1))}
+	m := &nats.Msg{Subject: subject, Header: nats.Header{}, Data: []byte(strings.Replace(string(last.Data), `"v":1`, `"v":99`, 1))}
 	for _, name := range []string{"Perdure-Epoch", "Perdure-Node", "Perdure-Status"} {
 		m.Header[name] = last.Header[name]
 	}
