@@ -53,6 +53,7 @@ func (t *turn) renew(it *item) bool {
 	r.unload()
 	r.heirOf = previous
 	r.count, r.tableAt, r.index, r.status = 0, 0, Index{}, StatusPending
+	r.snapshotAt = 0
 	r.inboxPos, r.burying = inbox, burying // sends know of no runs
 	r.ids = newIDTable()
 	r.streams.begin(nil)

@@ -77,6 +77,8 @@ func (r *run) record(t *turn) (*Record, *Entry, error) {
 		if r.tail.put(rec, r.x.encoded); len(r.x.encoded) > 0 && r.x.version > 1 {
 			rec.StateVersion = r.x.version
 		}
+	} else {
+		r.snapshot(rec)
 	}
 	for i := range rec.Events {
 		if ev := &rec.Events[i]; ev.Type == CallFailed && ev.Inbox != 0 {
@@ -94,6 +96,15 @@ func (r *run) record(t *turn) (*Record, *Entry, error) {
 		return nil, nil, fmt.Errorf("encode record of %s: %w", r.addr, err)
 	}
 	return rec, r.entry(bytes.TrimSuffix(body.Bytes(), []byte("\n")), r.leavesWork(t)), nil
+}
+
+// snapshot says in a run function's record where its last checkpoint is.
+func (r *run) snapshot(rec *Record) {
+	if lastSnapshot(rec.Events) >= 0 {
+		rec.V, rec.Compacted = recordNew, r.x.compacted
+	} else if r.snapshotAt != 0 {
+		rec.V, rec.Snapshot = recordNew, r.snapshotAt
+	}
 }
 
 // leavesWork reports whether the record leaves the run unsettled.
@@ -208,7 +219,7 @@ func (r *run) committed(t *turn, rec *Record, e *Entry, seq uint64) {
 	if rec.IDs != nil {
 		r.tableAt = seq
 	}
-	r.observeOpen(seq, rec.Events)
+	r.observeOpen(entryRecord{seq: seq, Record: rec})
 	r.ids.written(rec.IDs != nil) // before: the table does not have what happened in its own record
 	for i := range rec.Events {
 		r.ids.observe(&rec.Events[i], seq)
@@ -229,14 +240,16 @@ func (r *run) committed(t *turn, rec *Record, e *Entry, seq uint64) {
 	r.resettle(seq)
 }
 
-// resettle tells the partition whether the run has something left to do; seq is the record that says so.
+// resettle tells the partition whether the run has something left to do, and since which record; seq is the last one.
+// Once all effects are out, those of earlier records need not be looked at again, whatever else the run still does.
 func (r *run) resettle(seq uint64) {
-	unsettled := r.x != nil && (len(r.x.steps) > 0 || r.x.stalled || r.parked != nil || !r.outbox.idle() || r.nearWait() || r.part.awaits(r))
+	awaits := r.part.awaits(r)
+	unsettled := r.x != nil && (len(r.x.steps) > 0 || r.x.stalled || r.parked != nil || !r.outbox.idle() || r.nearWait() || awaits)
 	switch {
-	case unsettled && r.unsettled == 0:
-		r.unsettled = seq
 	case !unsettled:
 		r.unsettled, r.resume = 0, 0
+	case r.unsettled == 0 || r.outbox.idle() && r.resume == 0 && !awaits:
+		r.unsettled = seq
 	}
 	r.part.settle(r.addr, unsettled, r.unsettled)
 }

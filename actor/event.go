@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"time"
 )
 
@@ -13,8 +14,8 @@ const RecordVersion = 2
 
 // Versions of the record format.
 const (
-	recordPlain     = 1
-	recordWithDelta = 2 // a reader of version 1 would take the state for none
+	recordPlain = 1
+	recordNew   = 2 // has a delta, which a reader of version 1 takes for no state, or follows from a checkpoint
 )
 
 // EventType names what happened. The names are on disk: never rename one.
@@ -44,6 +45,7 @@ const (
 	StepFailed    EventType = "step_failed"    // a step failed for good
 	StepRetrying  EventType = "step_retrying"  // an attempt failed; the next starts at Due
 	Output        EventType = "output"         // run code emitted a chunk to an output stream, or closed it
+	Snapshot      EventType = "snapshot"       // run code continues from a checkpoint
 	WaitCreated   EventType = "wait_created"   // a sleep or timeout began
 	WaitCompleted EventType = "wait_completed" // its time came
 	WaitCancelled EventType = "wait_cancelled" // it is no longer waited for
@@ -104,6 +106,8 @@ type Record struct {
 	State        json.RawMessage       `json:"state,omitempty"`        // an object's whole state after the turn
 	Delta        *Delta                `json:"delta,omitempty"`        // the same, as changes of an earlier record's
 	StateVersion int                   `json:"stateVersion,omitempty"` // of the state after the turn; 0 is 1
+	Compacted    []Event               `json:"compacted,omitempty"`    // what still counts of the log before the record's last checkpoint
+	Snapshot     uint64                `json:"snapshot,omitempty"`     // record with the run's last checkpoint, where that is an earlier one
 	Paused       *Pausing              `json:"paused,omitempty"`       // the run is paused
 	IDs          []IDEntry             `json:"ids,omitempty"`          // table of call ids, in records that carry one
 	IDsUntil     int64                 `json:"idsUntil,omitempty"`     // no id of the tables before is kept longer for its call, Unix seconds
@@ -113,6 +117,19 @@ type Record struct {
 // Pausing is that somebody stopped the run for a time.
 type Pausing struct {
 	Reason string `json:"reason,omitempty"`
+}
+
+// all ranges over the events of the record, those of the time before its last checkpoint first.
+func (r *Record) all() iter.Seq[*Event] {
+	return func(yield func(*Event) bool) {
+		for _, events := range [][]Event{r.Compacted, r.Events} {
+			for i := range events {
+				if !yield(&events[i]) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // BuriedSend is a send that can never be applied, and why.

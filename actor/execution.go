@@ -41,7 +41,7 @@ type execution struct {
 	rng     *rand.Rand
 
 	state   any             // an object's state, *S
-	encoded json.RawMessage // its last complete value
+	encoded json.RawMessage // its last complete value; of a run function its last checkpoint
 	version int             // of encoded
 	current *received       // the call that a method is running for
 
@@ -50,10 +50,15 @@ type execution struct {
 	won        *received // call of the hook that won the last race
 	concluding bool      // the run ends: all of that is one record
 
-	started   []*stepRun      // steps to start, in order; the run's owner takes them
-	cancelled []string        // steps whose bodies are to end
-	outputs   []Event         // what the method that runs has done to its streams
-	closed    map[string]bool // output streams that code has closed
+	started   []*stepRun // steps to start, in order; the run's owner takes them
+	cancelled []string   // steps whose bodies are to end
+	began     *Event     // run_started
+	continues *Event     // the checkpoint that the code has just recorded, and goes on from
+	compacted []Event    // what of the log before the last checkpoint still counts
+	life      string     // id of the last checkpoint
+
+	outputs []Event         // what the method that runs has done to its streams
+	closed  map[string]bool // output streams that code has closed
 }
 
 // received is a call in the log that has no outcome yet.
@@ -63,6 +68,7 @@ type received struct {
 	token   string
 	at      time.Time
 	payload json.RawMessage
+	version int // of payload
 	replyTo string
 	inbox   uint64
 }
@@ -80,6 +86,9 @@ func newExecution(info Info, typ *typeDef, clock func() time.Time, limit int, lo
 func (x *execution) replay(past replayable) {
 	x.journal.history, x.journal.now = past.history, past.begin
 	x.paused = past.paused
+	if past.snapshot != nil {
+		x.resumeFrom(past.compacted, past.snapshot)
+	}
 	for i := range past.queued {
 		x.receive(&past.queued[i])
 	}
@@ -112,7 +121,8 @@ func (x *execution) isInput(ev *Event) bool {
 func (x *execution) apply(ev *Event) {
 	switch ev.Type {
 	case RunStarted:
-		x.status = StatusRunning
+		began := *ev
+		x.status, x.began = StatusRunning, &began
 		x.delivered("start")
 		x.start(ev.Payload)
 	case RunCancelling:
@@ -124,9 +134,7 @@ func (x *execution) apply(ev *Event) {
 	case HookReceived:
 		x.receive(ev)
 	case HookConflict:
-		if h := x.hooks[ev.Name+" "+ev.Token]; h != nil {
-			h.conflict = &HookConflictError{Token: ev.Token, Run: ev.Run}
-		}
+		x.conflicted(ev)
 	case StepStarted, StepRetrying, StepCompleted, StepFailed:
 		x.applyStep(x.steps[ev.ID], ev)
 	case WaitCompleted:
@@ -140,9 +148,15 @@ func (x *execution) apply(ev *Event) {
 	x.advance()
 }
 
+func (x *execution) conflicted(ev *Event) {
+	if h := x.hooks[ev.Name+" "+ev.Token]; h != nil {
+		h.conflict = &HookConflictError{Token: ev.Token, Run: ev.Run}
+	}
+}
+
 // receive queues a call; the code takes it when it awaits the hook.
 func (x *execution) receive(ev *Event) {
-	c := &received{id: ev.ID, hook: ev.Name, token: ev.Token, at: ev.At, payload: ev.Payload, replyTo: ev.ReplyTo, inbox: ev.Inbox}
+	c := &received{id: ev.ID, hook: ev.Name, token: ev.Token, at: ev.At, payload: ev.Payload, version: ev.Version, replyTo: ev.ReplyTo, inbox: ev.Inbox}
 	x.queue = append(x.queue, c)
 	x.open[c.id] = c
 }
@@ -196,6 +210,10 @@ func (x *execution) yield() {
 // step resumes the code until it waits or ends.
 func (x *execution) step() {
 	x.body.resume()
+	if x.continues != nil {
+		x.startAgain()
+		return
+	}
 	if !x.body.ended {
 		return
 	}
@@ -320,7 +338,7 @@ func (x *execution) random() *rand.Rand {
 		if x.current != nil {
 			call = x.current.id
 		}
-		x.rng = seeded(x.info.Incarnation, call)
+		x.rng = seeded(x.info.Incarnation, call+x.life)
 	}
 	return x.rng
 }

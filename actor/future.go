@@ -47,16 +47,9 @@ func (f *Future[Out]) Await(ctx Context) (out Out, err error) {
 // Cancel ends the step: its body's context is cancelled, and what it may still return is dropped. No effect on one that
 // has its result.
 func (f *Future[Out]) Cancel(ctx Context) {
-	x := ctx.scope().x
-	if f.step.done {
-		return
+	if x := ctx.scope().x; !f.step.done {
+		x.cancelStep(f.step)
 	}
-	f.step.done, f.step.cancelled = true, true
-	x.do(Event{
-		Type: StepFailed, ID: f.step.id, Name: f.step.name, Attempt: f.step.attempt, Reason: reasonCancelled,
-		Error: &Error{Code: CodeCancelled, Message: "cancelled", Source: SourceObject},
-	})
-	x.abandonStep(f.step)
 }
 
 func (f *Future[Out]) ready(*execution) bool { return f.step.done }

@@ -1,21 +1,33 @@
 package actor
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // replayable is what an execution needs of an object's log.
 type replayable struct {
-	paused  *Pausing    // the run was, when the history began
-	queued  []Event     // calls to an object that came before its last outcome, and have none
-	begin   time.Time   // of the event before the history
-	history []pastEvent // what is replayed
+	compacted []Event     // what still counts of the log before the snapshot
+	snapshot  *Event      // the checkpoint that the code starts from; nil: it starts at the beginning
+	paused    *Pausing    // the run was, when the history began
+	queued    []Event     // calls to an object that came before its last outcome, and have none
+	begin     time.Time   // of the event before the history
+	history   []pastEvent // what is replayed
 }
 
 // workflowHistory is all of a run's events that its code can observe, in log order.
 func workflowHistory(records []entryRecord) replayable {
 	var r replayable
 	late := false
-	for _, rec := range records {
+	for n, rec := range records {
+		first := 0
+		if i := lastSnapshot(rec.Events); n == 0 && i >= 0 && rec.Compacted != nil {
+			r.compacted, r.snapshot, r.begin, first = rec.Compacted, &rec.Events[i], rec.Events[i].At, i+1
+		}
 		for i, ev := range rec.Events {
+			if i < first {
+				continue
+			}
 			switch ev.Type {
 			case RunParked:
 				late = true
@@ -30,6 +42,16 @@ func workflowHistory(records []entryRecord) replayable {
 		}
 	}
 	return r
+}
+
+// lastSnapshot is where the last checkpoint is among events; -1: there is none.
+func lastSnapshot(events []Event) int {
+	for i, ev := range slices.Backward(events) {
+		if ev.Type == Snapshot {
+			return i
+		}
+	}
+	return -1
 }
 
 // objectHistory is what belongs to calls without outcome: the state carries the others. It is not empty.

@@ -93,7 +93,10 @@ func (r *run) activate(ctx context.Context) error {
 	records := []entryRecord{at}
 	from := last.Index.Base
 	if r.typ.object == nil {
-		from = 1
+		from = max(rec.Snapshot, 1)
+		if r.snapshotAt = rec.Snapshot; rec.Compacted != nil {
+			r.snapshotAt, from = last.Seq, 0
+		}
 	}
 	if from != 0 {
 		if records, err = r.readFrom(ctx, from, at); err != nil {
@@ -109,7 +112,7 @@ var errUnreadable = errors.New("the record cannot be read")
 // create makes a run that has no record yet.
 func (r *run) create() error {
 	r.lastRec, r.tableAt, r.count, r.inboxPos, r.index, r.status = 0, 0, 0, 0, Index{}, StatusPending
-	r.tail = stateTail{}
+	r.tail, r.snapshotAt = stateTail{}, 0
 	r.burying = nil
 	r.streams.begin(nil)
 	r.newExecution(uuid.NewString())
@@ -136,7 +139,7 @@ func (r *run) replay(records []entryRecord, last *Record) error {
 	r.newExecution(last.Incarnation)
 	unmigrated := r.typ.migratePayloads(records)
 	for _, rec := range records {
-		r.observeOpen(rec.seq, rec.Events)
+		r.observeOpen(rec)
 	}
 	if r.typ.object != nil {
 		for name, m := range last.Streams {
@@ -269,6 +272,9 @@ func (r *run) nextIndex() Index {
 	case len(next.Page) == pageLen:
 		next.Page, next.Prev = nil, r.lastRec
 	}
+	if lastSnapshot(r.x.journal.out) >= 0 {
+		return next // its record has the calls that are left
+	}
 	for id, seq := range r.openAt {
 		if !r.answers(id) && (next.Base == 0 || seq < next.Base) {
 			next.Base = seq
@@ -285,7 +291,18 @@ func (r *run) answers(id string) bool {
 }
 
 // observeOpen notes where calls without outcome stand.
-func (r *run) observeOpen(seq uint64, events []Event) {
+func (r *run) observeOpen(rec entryRecord) {
+	if rec.Compacted != nil { // from here on nothing before this record is needed
+		r.snapshotAt = rec.seq
+		clear(r.openAt)
+		r.observeEvents(rec.seq, rec.Compacted)
+		r.observeEvents(rec.seq, rec.Events[lastSnapshot(rec.Events):])
+		return
+	}
+	r.observeEvents(rec.seq, rec.Events)
+}
+
+func (r *run) observeEvents(seq uint64, events []Event) {
 	for i := range events {
 		switch ev := &events[i]; ev.Type {
 		case RunStarted:

@@ -134,8 +134,7 @@ func (t *typeDef) readable(records []entryRecord, last *Record) error {
 		return tooNew("its state", last.StateVersion, t.migrations)
 	}
 	for _, rec := range records {
-		for i := range rec.Events {
-			ev := &rec.Events[i]
+		for ev := range rec.all() {
 			if ms, _, ok := t.payloadMigrations(ev); ok && ms.tooNew(ev.Version) {
 				return tooNew(fmt.Sprintf("the payload of %s %s in record %d", ev.Type, ev.ID, rec.seq), ev.Version, ms)
 			}
@@ -151,8 +150,7 @@ func tooNew(what string, version int, ms migrations) error {
 // migratePayloads makes the payloads of records what code of today would have got. Its error is an errMigration.
 func (t *typeDef) migratePayloads(records []entryRecord) error {
 	for _, rec := range records {
-		for i := range rec.Events {
-			ev := &rec.Events[i]
+		for ev := range rec.all() {
 			ms, schema, ok := t.payloadMigrations(ev)
 			if !ok || max(ev.Version, 1) == ms.version() {
 				continue

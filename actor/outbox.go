@@ -169,8 +169,8 @@ func (r *run) keepUntaken(ctx context.Context, failed *Event, seq uint64) error 
 	if !strings.HasPrefix(failed.ID, runtimeID) {
 		d.CallID = failed.ID
 	}
-	for i := range rec.Events {
-		if ev := &rec.Events[i]; ev.Type == HookReceived && ev.ID == failed.ID {
+	for ev := range rec.all() {
+		if ev.Type == HookReceived && ev.ID == failed.ID {
 			d.Sent, d.Payload = ev.At, ev.Payload
 		}
 	}

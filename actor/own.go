@@ -260,7 +260,7 @@ func (r *run) takeUp(since uint64) {
 	if r.resume == 0 || since < r.resume {
 		r.resume = since
 	}
-	if r.unsettled == 0 {
+	if r.unsettled == 0 || since < r.unsettled {
 		r.unsettled = since
 	}
 	r.part.settle(r.addr, true, r.unsettled)

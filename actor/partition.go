@@ -119,11 +119,9 @@ func (p *partition) putBack(r *run, items []item) {
 func (p *partition) settle(addr Address, unsettled bool, seq uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_, was := p.unsettled[addr]
-	switch {
-	case unsettled && !was:
+	if unsettled {
 		p.unsettled[addr] = seq
-	case !unsettled && was:
+	} else {
 		delete(p.unsettled, addr)
 	}
 	p.active = true

@@ -31,9 +31,9 @@ func (r *run) read(req *Request) {
 	}
 }
 
-// committedState is an object's last committed state; a run function has none before it checkpoints.
+// committedState is an object's last committed state, or a run function's last checkpoint.
 func (r *run) committedState() json.RawMessage {
-	if r.typ.object == nil || r.lastRec == 0 || len(r.x.encoded) == 0 {
+	if r.lastRec == 0 || len(r.x.encoded) == 0 {
 		return json.RawMessage("null")
 	}
 	return r.x.encoded

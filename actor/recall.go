@@ -1,5 +1,7 @@
 package actor
 
+import "slices"
+
 // recall takes up what the log says of a run whose code is not replayed: it has ended, or the code does something else
 // than the log says.
 func (x *execution) recall(records []entryRecord) {
@@ -15,9 +17,13 @@ func (x *execution) recall(records []entryRecord) {
 	clear(x.hooks)
 	clear(x.steps)
 	clear(x.waits)
-	for _, rec := range records {
-		for i := range rec.Events {
-			x.remember(&rec.Events[i])
+	for n, rec := range records {
+		events := rec.Events
+		if i := lastSnapshot(events); n == 0 && i >= 0 && rec.Compacted != nil {
+			events = slices.Concat(rec.Compacted, events[i+1:])
+		}
+		for i := range events {
+			x.remember(&events[i])
 		}
 	}
 	left := x.queue

@@ -36,6 +36,7 @@ type run struct {
 	index       Index      // of the last record
 	tail        stateTail  // an object's state in the log
 	records     recordReader
+	snapshotAt  uint64            // record with the last checkpoint of a run function; 0: none
 	tableAt     uint64            // record with the last table of ids; 0: none
 	openAt      map[string]uint64 // where the calls without outcome stand
 	burying     []BuriedSend      // sends up to inboxPos that are becoming dead letters

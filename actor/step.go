@@ -174,6 +174,16 @@ func (x *execution) applyStep(s *stepRun, ev *Event) {
 	}
 }
 
+// cancelStep ends a step for good; the log says so. Called by the code.
+func (x *execution) cancelStep(s *stepRun) {
+	s.done, s.cancelled = true, true
+	x.do(Event{
+		Type: StepFailed, ID: s.id, Name: s.name, Attempt: s.attempt, Reason: reasonCancelled,
+		Error: &Error{Code: CodeCancelled, Message: "cancelled", Source: SourceObject},
+	})
+	x.abandonStep(s)
+}
+
 // abandonStep forgets a step that the code no longer waits for: its body's context ends, a late result is dropped.
 func (x *execution) abandonStep(s *stepRun) {
 	delete(x.steps, s.id)
