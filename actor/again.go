@@ -49,11 +49,11 @@ func (t *turn) renew(it *item) bool {
 		r.later(againIn, item{kind: itemCall, req: it.req})
 		return false
 	}
-	inbox, burying, previous := r.inboxPos, r.burying, r.lastRec
+	inbox, burying, previous, left := r.inboxPos, r.burying, r.lastRec, r.trim.removal
 	r.unload()
 	r.heirOf = previous
 	r.count, r.tableAt, r.index, r.status = 0, 0, Index{}, StatusPending
-	r.snapshotAt = 0
+	r.snapshotAt, r.trim = 0, trimmer{known: true, removal: left}
 	r.inboxPos, r.burying = inbox, burying // sends know of no runs
 	r.ids = newIDTable()
 	r.streams.begin(nil)

@@ -81,7 +81,7 @@ func (r *run) record(t *turn) (*Record, *Entry, error) {
 		r.snapshot(rec)
 	}
 	for i := range rec.Events {
-		if ev := &rec.Events[i]; ev.Type == CallFailed && ev.Inbox != 0 {
+		if ev := &rec.Events[i]; ev.Type == CallFailed && ev.Inbox != 0 && rec.Compacted == nil {
 			ev.Received = r.openAt[ev.ID]
 		}
 	}
@@ -89,6 +89,7 @@ func (r *run) record(t *turn) (*Record, *Entry, error) {
 	if rec.IDs, whole = r.ids.table(r.host.now()); !whole && rec.IDs != nil {
 		rec.IDsBefore, rec.IDsUntil = r.tableAt, r.ids.until(rec.IDs)
 	}
+	r.keep(rec)
 	body := &bytes.Buffer{}
 	enc := json.NewEncoder(body)
 	enc.SetEscapeHTML(false) // payloads stand in the log as they were validated
@@ -217,8 +218,12 @@ func (r *run) committed(t *turn, rec *Record, e *Entry, seq uint64) {
 	r.index, r.last, r.lastRec, r.count = e.Index, max(seq, r.last), seq, rec.N
 	r.tail.written(seq, rec, r.x.encoded)
 	if rec.IDs != nil {
-		r.tableAt = seq
+		if r.tableAt = seq; rec.IDsBefore == 0 {
+			r.tables = nil
+		}
+		r.tables = append(r.tables, seq)
 	}
+	r.trimmed(seq, rec)
 	r.observeOpen(entryRecord{seq: seq, Record: rec})
 	r.ids.written(rec.IDs != nil) // before: the table does not have what happened in its own record
 	for i := range rec.Events {

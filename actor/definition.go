@@ -28,10 +28,12 @@ type typeDef struct {
 	name    string
 	hooks   map[string]*hookDef
 	streams map[string]*streamDef
+	history historyPolicy
 	object  *objectCode   // nil for a workflow
 	run     *workflowCode // nil for an object
 
-	migrations migrations // as declared: of an object's state, of a workflow's input
+	migrations      migrations // as declared: of an object's state, of a workflow's input
+	historyDeclared bool
 }
 
 // hookDef is one named entry point: a workflow's hook, an object's method or query.
@@ -147,7 +149,7 @@ type policyDescription struct {
 }
 
 func (t *typeDef) describe() description {
-	d := description{Type: t.name, Version: t.migrations.recorded(), Hooks: []hookDescription{}, Streams: []streamDescription{}, Policy: policyDescription{"all", idsKept}}
+	d := description{Type: t.name, Version: t.migrations.recorded(), Hooks: []hookDescription{}, Streams: []streamDescription{}, Policy: policyDescription{t.history.String(), idsKept}}
 	if t.object != nil {
 		d.Kind, d.State = "object", t.object.schema.JSON()
 	} else {

@@ -15,7 +15,7 @@ const RecordVersion = 2
 // Versions of the record format.
 const (
 	recordPlain = 1
-	recordNew   = 2 // has a delta, which a reader of version 1 takes for no state, or follows from a checkpoint
+	recordNew   = 2 // has a delta, which a reader of version 1 takes for no state, or does not need all records before it
 )
 
 // EventType names what happened. The names are on disk: never rename one.
@@ -108,6 +108,7 @@ type Record struct {
 	StateVersion int                   `json:"stateVersion,omitempty"` // of the state after the turn; 0 is 1
 	Compacted    []Event               `json:"compacted,omitempty"`    // what still counts of the log before the record's last checkpoint
 	Snapshot     uint64                `json:"snapshot,omitempty"`     // record with the run's last checkpoint, where that is an earlier one
+	Kept         *Kept                 `json:"kept,omitempty"`         // how much of the log is left; absent: all
 	Paused       *Pausing              `json:"paused,omitempty"`       // the run is paused
 	IDs          []IDEntry             `json:"ids,omitempty"`          // table of call ids, in records that carry one
 	IDsUntil     int64                 `json:"idsUntil,omitempty"`     // no id of the tables before is kept longer for its call, Unix seconds

@@ -96,7 +96,8 @@ type Host struct {
 	inFlight atomic.Int64 // calls without outcome
 	seen     []atomic.Uint64
 	inbox    inboxReader
-	forwards lanes // sends by token, each token's in order
+	forwards lanes         // sends by token, each token's in order
+	trimming chan struct{} // one a log that records are removed from
 
 	mu         sync.RWMutex
 	partitions map[int]*partition
@@ -114,6 +115,7 @@ func NewHost(cfg Config, defs ...Definition) (*Host, error) {
 	h := &Host{cfg: cfg, log: cfg.Logger, types: types, partitions: map[int]*partition{}, taking: map[int]map[Address]bool{}}
 	h.ctx, h.cancel = context.WithCancel(context.Background()) //nolint:forbidigo // ended by Run and Close
 	h.seen = make([]atomic.Uint64, 256)
+	h.trimming = make(chan struct{}, trimmers)
 	h.inbox.init(cfg.MaxInFlight)
 	h.trust.init(cfg.Trusted)
 	return h, nil

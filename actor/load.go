@@ -79,6 +79,7 @@ func (r *run) activate(ctx context.Context) error {
 	r.host.saw(r.part.claim.Partition, last.Seq)
 	at := entryRecord{last.Seq, rec, last.Index}
 	r.records.took(at)
+	r.trim.restore(at)
 	if rec.Delta != nil {
 		before, err := r.records.all(ctx, rec.Delta.On)
 		if err != nil {
@@ -113,6 +114,7 @@ var errUnreadable = errors.New("the record cannot be read")
 func (r *run) create() error {
 	r.lastRec, r.tableAt, r.count, r.inboxPos, r.index, r.status = 0, 0, 0, 0, Index{}, StatusPending
 	r.tail, r.snapshotAt = stateTail{}, 0
+	r.trim = trimmer{known: true, removal: &removal{}}
 	r.burying = nil
 	r.streams.begin(nil)
 	r.newExecution(uuid.NewString())
@@ -322,8 +324,8 @@ func (r *run) observeEvents(seq uint64, events []Event) {
 func (r *run) loadIDs(ctx context.Context) error {
 	ids := newIDTable()
 	var tables []entryRecord
-	since, total := uint64(1), 0
-	for at := r.tableAt; at != 0; {
+	since, total := r.trim.first(), 0
+	for at := r.tableAt; at >= since; { // what is trimmed has no id that is still kept
 		rec, err := r.records.one(ctx, at)
 		if err != nil {
 			return fmt.Errorf("read ids of %s at seq %d: %w", r.addr, at, err)
@@ -335,9 +337,11 @@ func (r *run) loadIDs(ctx context.Context) error {
 		}
 	}
 	slices.Reverse(tables)
+	r.tables = nil
 	for _, t := range tables {
 		ids.restore(t.IDs)
 		since = t.seq
+		r.tables = append(r.tables, t.seq)
 	}
 	if r.lastRec != 0 {
 		if err := r.observeSince(ctx, ids, since); err != nil {

@@ -239,7 +239,7 @@ func (r *run) redo(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	records, err := r.readFrom(ctx, r.resume, last)
+	records, err := r.readFrom(ctx, max(r.resume, r.trim.first()), last)
 	if err != nil {
 		return err
 	}

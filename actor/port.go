@@ -24,6 +24,9 @@ type EventLog interface {
 	// Scan walks the object's whole subject, oldest first. It is slow on old objects:
 	// only for objects whose last message is foreign.
 	Scan(ctx context.Context, addr Address) iter.Seq2[*Entry, error]
+	// Remove forgets the record with this sequence, if it is one of the object's, and what it alone needs. No error
+	// when there is none. It may be repeated.
+	Remove(ctx context.Context, addr Address, seq uint64) error
 	// Tail yields what the partitions' logs hold above the floors, in log order, without bodies, and stops
 	// at the end that the stream had when it began. floors: partition → sequence.
 	Tail(ctx context.Context, floors map[int]uint64) iter.Seq2[*Entry, error]

@@ -63,8 +63,9 @@ type runDescription struct {
 
 type logDescription struct {
 	Subject string `json:"subject,omitempty"`
-	Last    uint64 `json:"last"`    // sequence of the last record
-	Records uint64 `json:"records"` // how many there are
+	First   uint64 `json:"first,omitempty"` // sequence of the oldest record that is kept; absent: all are
+	Last    uint64 `json:"last"`            // sequence of the last record
+	Records uint64 `json:"records"`         // how many were written
 }
 
 type waitDescription struct {
@@ -94,7 +95,7 @@ func (r *run) describe() runDescription {
 	d := runDescription{
 		Run: r.addr.String(), Type: r.addr.Type, Key: r.addr.Key, Status: r.status, Incarnation: r.x.info.Incarnation,
 		Partition: r.part.claim.Partition, Node: r.host.cfg.Node, Session: r.part.claim.Session, Epoch: r.part.claim.Epoch,
-		Log:   logDescription{Last: r.lastRec, Records: r.count},
+		Log:   logDescription{First: r.trim.From, Last: r.lastRec, Records: r.count},
 		Waits: []waitDescription{}, Steps: []stepDescription{}, Hooks: []hookInRun{}, Streams: []streamInRun{},
 	}
 	if r.lastRec == 0 {
@@ -190,7 +191,7 @@ func (r *run) logged(ctx context.Context, want eventsRequest) (out []loggedRecor
 	if r.lastRec == 0 {
 		return out, 0, nil
 	}
-	seqs, err := r.records.before(ctx, r.index, max(want.From, 1))
+	seqs, err := r.records.before(ctx, r.index, max(want.From, r.trim.first()))
 	if err != nil {
 		return nil, 0, err
 	}

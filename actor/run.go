@@ -36,8 +36,10 @@ type run struct {
 	index       Index      // of the last record
 	tail        stateTail  // an object's state in the log
 	records     recordReader
+	trim        trimmer
 	snapshotAt  uint64            // record with the last checkpoint of a run function; 0: none
 	tableAt     uint64            // record with the last table of ids; 0: none
+	tables      []uint64          // that one, and those that it adds to; known with ids
 	openAt      map[string]uint64 // where the calls without outcome stand
 	burying     []BuriedSend      // sends up to inboxPos that are becoming dead letters
 	inboxPos    uint64            // every send up to it is in the log, or of no use
@@ -232,7 +234,7 @@ func (r *run) unload() {
 	clear(r.bodies)
 	r.streams.forget()
 	clear(r.openAt)
-	r.startedBy, r.heirOf, r.tail = "", 0, stateTail{}
+	r.startedBy, r.heirOf, r.tail, r.trim, r.tables = "", 0, stateTail{}, trimmer{}, nil
 	r.ids, r.recovered, r.startedWith, r.parked, r.claimed, r.ended = nil, nil, nil, nil, false, nil
 	if r.x != nil {
 		r.x.stop()

@@ -98,6 +98,10 @@ func (l *memoryLog) Read(_ context.Context, _ Address, seq uint64) (*Entry, erro
 	return l.entries[seq-1], nil
 }
 
+func (l *memoryLog) Remove(context.Context, Address, uint64) error {
+	return errors.New("nothing is removed here")
+}
+
 func (l *memoryLog) Scan(context.Context, Address) iter.Seq2[*Entry, error] {
 	return func(func(*Entry, error) bool) {}
 }

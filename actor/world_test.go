@@ -18,9 +18,11 @@ type world struct {
 	mu      sync.Mutex
 	changed chan struct{}
 
-	log      []*Entry                   // seq = index + 1
-	decoded  int                        // how much of it events has seen
-	types    []EventType                // of the events in that
+	log      []*Entry               // seq = index + 1
+	decoded  int                    // how much of it events has seen
+	types    []EventType            // of the events in that
+	onRemove func(seq uint64) error // fails a removal
+	removed  []uint64
 	onAppend func(*Entry) (bool, error) // whether the append is stored, and what Append returns; nil: both fine
 	issued   func() (uint64, error)     // Confirm
 	inbox    []*Message                 // seq = index + 1
@@ -221,6 +223,27 @@ func (w *world) Read(_ context.Context, a Address, seq uint64) (*Entry, error) {
 		return nil, ErrNoRecord
 	}
 	return w.log[seq-1], nil
+}
+
+func (w *world) Remove(ctx context.Context, a Address, seq uint64) (err error) {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	w.mu.Lock()
+	on := w.onRemove
+	w.mu.Unlock()
+	if on != nil {
+		if err := on(seq); err != nil {
+			return err
+		}
+	}
+	w.change(func() {
+		if w.log[seq-1].Address == a {
+			w.log[seq-1] = &Entry{Seq: seq} // nobody's
+			w.removed = append(w.removed, seq)
+		}
+	})
+	return nil
 }
 
 func (w *world) Scan(_ context.Context, a Address) iter.Seq2[*Entry, error] {

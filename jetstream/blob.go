@@ -71,6 +71,20 @@ func parseManifest(body []byte) (manifest, error) {
 	return m, nil
 }
 
+// removeParts removes the parts that a manifest names.
+func (l *Log) removeParts(ctx context.Context, body []byte) error {
+	m, err := parseManifest(body)
+	if err != nil {
+		return nil //nolint:nilerr // it has none
+	}
+	for _, seq := range m.Blobs {
+		if err := l.store.remove(ctx, l.store.names.BlobsStream(), seq); err != nil {
+			return fmt.Errorf("remove part %d: %w", seq, err)
+		}
+	}
+	return nil
+}
+
 // join reads the parts that a manifest names and checks that they are the body.
 func (l *Log) join(ctx context.Context, addr actor.Address, body []byte) ([]byte, error) {
 	m, err := parseManifest(body)

@@ -63,6 +63,28 @@ func (l *Log) Read(ctx context.Context, addr actor.Address, seq uint64) (*actor.
 	return l.entry(ctx, addr, m)
 }
 
+// Remove implements [actor.EventLog]. The parts of a record go before it: a removal that was cut short is done again.
+func (l *Log) Remove(ctx context.Context, addr actor.Address, seq uint64) error {
+	stream, subject, _ := l.place(addr)
+	m, err := l.store.get(ctx, stream, getRequest{Seq: seq})
+	if errors.Is(err, errNoMessage) {
+		return nil
+	}
+	if err == nil && m.Subject != subject {
+		return nil // somebody else's
+	}
+	if err == nil && m.Header.Get(HeaderBlobs) != "" {
+		err = l.removeParts(ctx, m.Data)
+	}
+	if err == nil {
+		err = l.store.remove(ctx, stream, seq)
+	}
+	if err != nil {
+		return fmt.Errorf("remove record %d of %s: %w", seq, addr, err)
+	}
+	return nil
+}
+
 func noRecord(err error) error {
 	if errors.Is(err, errNoMessage) {
 		return actor.ErrNoRecord
