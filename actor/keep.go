@@ -28,7 +28,9 @@ type keep struct {
 // KeepAll has a type keep the whole log of each object: the default.
 func KeepAll() Declaration { return keep{} }
 
-// KeepLast has a type keep the last n records of each object, and what is needed beyond them: see [KeepNeeded].
+// KeepLast has a type keep the last n records of each object, and what is needed beyond them: see [KeepNeeded]. The
+// record before the last is always kept. Calls with an id can be repeated for a day, so of the last 1,000 such calls
+// within 24 h the records with their outcomes are needed; every call of the Go client has an id.
 // n is at least 1. Older records are removed in the background after each commit. An object that leaves memory between
 // its calls may have a quarter and 32 more, and so may any object whose node died.
 func KeepLast(n int) Declaration { return keep{historyPolicy{true, n}, n < 1} }
