@@ -29,11 +29,15 @@ type Config struct {
 	LogStreams   int           // default 4; fixed when the store is made
 	LeaseTTL     time.Duration // after which a silent node is replaced; default 5 s
 	Idle         time.Duration // after which a settled object leaves memory; default 5 min
-	MaxResident  int           // objects in memory; default 100,000
+	MaxResident  int           // objects in memory; beyond it settled ones leave, the least recently used first; default 100,000
 	ReplyPrefix  []string      // subjects beside _INBOX that replies may go to
 	Flush        time.Duration // how long a turn waits for a step before it commits without it; default 1 ms
 	MaxQueued    int           // calls that one run keeps untaken; default 10,000
 	LeaveTimeout time.Duration // how long turns in flight are waited for when the node leaves; default 10 s
+
+	// MaxResidentBytes bounds objects in memory like MaxResident, by about how many bytes they take: states, events that run
+	// functions have seen, queues, call ids. Default 1 GiB.
+	MaxResidentBytes int64
 
 	Logger *slog.Logger // default: silent
 }

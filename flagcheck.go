@@ -199,6 +199,8 @@ func (f *flags) checkNumbers(g given) error {
 		return g.wrong("idle", "want more than 0, got %s", f.Idle)
 	case f.MaxResident <= 0:
 		return g.wrong("max-resident", "want at least 1, got %d", f.MaxResident)
+	case f.MaxBytes <= 0:
+		return g.wrong("max-resident-bytes", "want at least 1, got %d", f.MaxBytes)
 	case f.Replicas < 0 || f.Replicas > 5:
 		return g.wrong("replicas", "want 1 to 5, or 0 for the default, got %d", f.Replicas)
 	case f.Replicas > 1 && !g.has("nats") && f.ClusterListen == "":

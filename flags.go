@@ -37,7 +37,8 @@ type flags struct {
 	LogStreams    int           `env:"PERDURE_LOG_STREAMS" placeholder:"N" help:"Log streams (4); fixed when the store is made."`
 	LeaseTTL      time.Duration `env:"PERDURE_LEASE_TTL" default:"5s" placeholder:"D" help:"After which a silent node is replaced (${default})."`
 	Idle          time.Duration `env:"PERDURE_IDLE" default:"5m" placeholder:"D" help:"After which a settled object leaves memory (${default})."`
-	MaxResident   int           `env:"PERDURE_MAX_RESIDENT" default:"100000" placeholder:"N" help:"Objects in memory (${default})."`
+	MaxResident   int           `env:"PERDURE_MAX_RESIDENT" default:"100000" placeholder:"N" help:"Objects in memory (${default}); beyond it settled ones leave, the least recently used first."`
+	MaxBytes      byteSize      `name:"max-resident-bytes" env:"PERDURE_MAX_RESIDENT_BYTES" default:"1GiB" placeholder:"SIZE" help:"About how many bytes objects in memory take (${default}); the same beyond it."`
 	ReplyPrefix   []string      `env:"PERDURE_REPLY_PREFIX" placeholder:"SUBJECT" help:"Where replies may go, beside _INBOX."`
 	LogFormat     string        `env:"PERDURE_LOG_FORMAT" default:"text" enum:"text,json" help:"Log lines: text or json."`
 	LogLevel      slog.Level    `env:"PERDURE_LOG_LEVEL" default:"info" placeholder:"LEVEL" help:"debug, info, warn or error (${default})."`
@@ -103,7 +104,7 @@ func (f *flags) config(stderr io.Writer) Config {
 		},
 		Cluster:  Cluster{Listen: f.ClusterListen, Name: f.ClusterName, Routes: f.Routes},
 		Replicas: f.Replicas, Partitions: f.Partitions, LogStreams: f.LogStreams, LeaseTTL: f.LeaseTTL, Idle: f.Idle,
-		MaxResident: f.MaxResident, ReplyPrefix: f.ReplyPrefix, Logger: f.logger(stderr),
+		MaxResident: f.MaxResident, MaxResidentBytes: int64(f.MaxBytes), ReplyPrefix: f.ReplyPrefix, Logger: f.logger(stderr),
 	}
 }
 

@@ -121,7 +121,7 @@ func (n *Node) assemble(ctx context.Context, store *jetstream.Store, defs []acto
 		Trusted:   func() bool { return n.owner.Trusted() },
 		Elsewhere: func(typ string) bool { return n.owner.Hosted(typ) },
 		Known:     func(typ string) bool { return n.owner.Known(typ) },
-		Flush:     cfg.Flush, Idle: cfg.Idle, MaxResident: cfg.MaxResident, MaxQueued: cfg.MaxQueued,
+		Flush:     cfg.Flush, Idle: cfg.Idle, MaxResident: cfg.MaxResident, MaxResidentBytes: cfg.MaxResidentBytes, MaxQueued: cfg.MaxQueued,
 		MaxPayload: store.MaxPayload(),
 	}, defs...)
 	if err != nil {

@@ -79,7 +79,7 @@ func TestHost_earlyFiringAndDiscard(t *testing.T) {
 		w.result(ask(h, addr, HookDescribe, "", "null"))
 		w.result(ask(h, addr, HookDescribe, "", "null"))
 		synctest.Wait()
-		if n := p.evict(time.Now().Add(time.Hour), time.Minute, 0); n != 0 {
+		if n := p.evict(time.Now().Add(time.Hour), time.Minute); n != 0 {
 			t.Errorf("%d evicted: its schedule has fired, nothing wakes its sleep", n)
 		}
 	})

@@ -37,11 +37,13 @@ type Config struct {
 
 	Flush       time.Duration // how long a turn waits for a step before it commits without its result; default 1 ms
 	Idle        time.Duration // after which a settled object is evicted; default 5 min
-	MaxResident int           // objects in memory; beyond it settled ones are evicted; default 100,000
+	MaxResident int           // objects in memory; beyond it settled ones are evicted, the least recently used first; default 100,000
 	MaxPayload  int           // largest payload, result and state, in bytes; default 8 MiB − 64 KiB
 	MaxQueued   int           // calls that one run keeps untaken; beyond it calls get 429, sends become dead letters; default 10,000
 	MaxEffects  int           // effects of one run not yet out; beyond it calls get 429, sends become dead letters; default 10,000
 	MaxInFlight int           // calls without outcome on this node; beyond it calls get 429; default 65,536
+
+	MaxResidentBytes int64 // about how many bytes objects in memory take; beyond it as beyond MaxResident; default 1 GiB
 }
 
 func (c Config) withDefaults() Config {
@@ -58,6 +60,9 @@ func (c Config) withDefaults() Config {
 	orTime(&c.Flush, time.Millisecond)
 	orTime(&c.Idle, 5*time.Minute)
 	orInt(&c.MaxResident, 100_000)
+	if c.MaxResidentBytes <= 0 {
+		c.MaxResidentBytes = 1 << 30
+	}
 	orInt(&c.MaxPayload, 8<<20-64<<10)
 	orInt(&c.MaxQueued, 10_000)
 	orInt(&c.MaxEffects, 10_000)
@@ -99,6 +104,9 @@ type Host struct {
 	forwards lanes         // sends by token, each token's in order
 	trimming chan struct{} // one a log that records are removed from
 
+	residentBytes atomic.Int64  // about how many bytes runs in memory take
+	crowded       chan struct{} // one waits while there are too many, or too large ones
+
 	mu         sync.RWMutex
 	partitions map[int]*partition
 	taking     map[int]map[Address]bool // partitions that are being taken: what others appended meanwhile
@@ -113,6 +121,7 @@ func NewHost(cfg Config, defs ...Definition) (*Host, error) {
 		return nil, err
 	}
 	h := &Host{cfg: cfg, log: cfg.Logger, types: types, partitions: map[int]*partition{}, taking: map[int]map[Address]bool{}}
+	h.crowded = make(chan struct{}, 1)
 	h.ctx, h.cancel = context.WithCancel(context.Background()) //nolint:forbidigo // ended by Run and Close
 	h.seen = make([]atomic.Uint64, 256)
 	h.trimming = make(chan struct{}, trimmers)

@@ -15,6 +15,7 @@ type journal struct {
 	now     time.Time // of the last event
 	counted int       // events of out counted in bytes
 	bytes   int
+	seen    int // bytes of payloads and results since the run began, as far as they were replayed
 }
 
 // pastEvent is an event of the log with its place there.
@@ -54,6 +55,10 @@ func (j *journal) take() *Event {
 	ev := &j.history[j.next]
 	j.next++
 	j.now = ev.At
+	j.seen += len(ev.Payload) + len(ev.Result)
+	if j.live() { // its last event is all that is asked for from now on
+		j.history, j.next = []pastEvent{*ev}, 1
+	}
 	return &ev.Event
 }
 
@@ -64,6 +69,7 @@ func (j *journal) record(ev Event, now time.Time) *Event {
 	}
 	ev.At = now
 	j.now = now
+	j.seen += len(ev.Payload) + len(ev.Result)
 	j.out = append(j.out, ev)
 	return &j.out[len(j.out)-1]
 }

@@ -157,7 +157,7 @@ func TestHost_evictParkedWithEffects(t *testing.T) {
 		p.mu.Lock()
 	}
 	p.mu.Unlock()
-	if n := p.evict(time.Now().Add(time.Hour), time.Minute, 0); n == 1 {
+	if n := p.evict(time.Now().Add(time.Hour), time.Minute); n == 1 {
 		slow.hold <- struct{}{}
 		if !w.within(500*time.Millisecond, func() bool { return len(w.outcomes["_INBOX.next"]) > 0 }) {
 			t.Error("the outcome of the second send is never let out")

@@ -358,7 +358,7 @@ func TestHost_waitersForEver(t *testing.T) {
 		}
 	}
 	p := h.owned(0)
-	for limit := time.Now().Add(5 * time.Second); p.evict(time.Now().Add(time.Hour), time.Minute, 0) == 0; runtime.Gosched() {
+	for limit := time.Now().Add(5 * time.Second); p.evict(time.Now().Add(time.Hour), time.Minute) == 0; runtime.Gosched() {
 		if time.Now().After(limit) {
 			t.Fatal("the idle run is not evicted")
 		}

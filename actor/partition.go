@@ -60,6 +60,7 @@ func (p *partition) deliver(addr Address, it item) {
 		p.runs[addr] = r
 		p.noteLocked(addr.Type)
 		p.host.resident.Add(1)
+		p.host.crowd()
 	}
 	r.mailbox = append(r.mailbox, it)
 	p.wakeLocked(r)
@@ -97,6 +98,8 @@ func (p *partition) removeLocked(r *run) {
 	if p.runs[r.addr] == r {
 		delete(p.runs, r.addr)
 		p.host.resident.Add(-1)
+		p.host.residentBytes.Add(-r.bytes)
+		r.bytes = 0
 	}
 }
 

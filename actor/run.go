@@ -63,7 +63,8 @@ type run struct {
 	resume    uint64 // effects in records from here on may not be out; 0: all are
 	streams   runStreams
 
-	usedAt time.Time
+	usedAt time.Time // of the last turn
+	bytes  int64     // about how many it takes in memory
 }
 
 // parking is why a run takes no calls.
@@ -134,7 +135,9 @@ func (r *run) work() {
 			return
 		}
 		r.usedAt = time.Now()
-		if !r.turn(batch) {
+		done := r.turn(batch)
+		r.weigh()
+		if !done {
 			r.backOff()
 		}
 	}
