@@ -283,7 +283,7 @@ func (t *turn) query(it *item, h *hookDef, payload []byte) {
 		return
 	}
 	t.later = append(t.later, func() {
-		out, err := r.x.query(h, readScope{r.x.info, r.log}, payload)
+		out, err := r.x.query(h, readScope{r.x, r.log}, payload)
 		it.req.answer(&Outcome{Result: out, Err: err})
 	})
 }

@@ -74,11 +74,16 @@ func (r *run) record(t *turn) (*Record, *Entry, error) {
 		Paused: r.x.paused,
 	}
 	if r.typ.object != nil {
+		r.armAlarm()
+		rec.Alarms, rec.AlarmsAt = r.alarmTable()
 		if r.tail.put(rec, r.x.encoded); len(r.x.encoded) > 0 && r.x.version > 1 {
 			rec.StateVersion = r.x.version
 		}
 	} else {
 		r.snapshot(rec)
+	}
+	if rec.Paused != nil || rec.StateVersion != 0 || len(rec.Alarms) > 0 || rec.AlarmsAt != 0 {
+		rec.V = recordNew
 	}
 	for i := range rec.Events {
 		if ev := &rec.Events[i]; ev.Type == CallFailed && ev.Inbox != 0 && rec.Compacted == nil {
@@ -110,7 +115,7 @@ func (r *run) snapshot(rec *Record) {
 
 // leavesWork reports whether the record leaves the run unsettled.
 func (r *run) leavesWork(t *turn) bool {
-	if len(r.x.steps) > 0 || len(t.bodies) > 0 || r.x.stalled || r.parked != nil || !r.outbox.idle() || r.part.awaits(r) {
+	if len(r.x.steps) > 0 || len(t.bodies) > 0 || r.x.stalled || r.parked != nil || !r.outbox.idle() || r.arming != nil || r.part.awaits(r) {
 		return true
 	}
 	for i := range r.x.journal.out {
@@ -118,7 +123,7 @@ func (r *run) leavesWork(t *turn) bool {
 			return true
 		}
 	}
-	return r.nearWait()
+	return r.nearWait() || r.nearAlarm()
 }
 
 // nearWait reports whether a timer is kept by this node alone, which a paused run does not need.
@@ -239,6 +244,7 @@ func (r *run) committed(t *turn, rec *Record, e *Entry, seq uint64) {
 			r.streams.noteStep(ev.ID, false)
 		}
 	}
+	r.alarmsWritten(rec, seq)
 	t.events = rec.Events
 	r.x.journal.written()
 	r.letOutFirst()
@@ -249,7 +255,7 @@ func (r *run) committed(t *turn, rec *Record, e *Entry, seq uint64) {
 // Once all effects are out, those of earlier records need not be looked at again, whatever else the run still does.
 func (r *run) resettle(seq uint64) {
 	awaits := r.part.awaits(r)
-	unsettled := r.x != nil && (len(r.x.steps) > 0 || r.x.stalled || r.parked != nil || !r.outbox.idle() || r.nearWait() || awaits)
+	unsettled := r.x != nil && (len(r.x.steps) > 0 || r.x.stalled || r.parked != nil || !r.outbox.idle() || r.nearWait() || r.nearAlarm() || awaits)
 	switch {
 	case !unsettled:
 		r.unsettled, r.resume = 0, 0

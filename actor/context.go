@@ -16,6 +16,7 @@ type ReadContext interface {
 	// Logger returns a logger that names the run, and is silent while the run is replayed.
 	Logger() *slog.Logger
 	info() Info
+	alarms() []*alarm
 }
 
 // Context is what a method or run function gets. It may be used only from the goroutine that it was given to.
@@ -33,14 +34,16 @@ type scope struct {
 
 func (s *scope) scope() *scope        { return s }
 func (s *scope) info() Info           { return s.x.info }
+func (s *scope) alarms() []*alarm     { return s.x.settings(true) }
 func (s *scope) Logger() *slog.Logger { return s.x.logger() }
 
 type readScope struct {
-	about Info
-	log   *slog.Logger
+	x   *execution
+	log *slog.Logger
 }
 
-func (r readScope) info() Info           { return r.about }
+func (r readScope) info() Info           { return r.x.info }
+func (r readScope) alarms() []*alarm     { return r.x.settings(false) }
 func (r readScope) Logger() *slog.Logger { return r.log }
 
 // Info identifies a run.

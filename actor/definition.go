@@ -34,6 +34,7 @@ type typeDef struct {
 
 	migrations      migrations // as declared: of an object's state, of a workflow's input
 	historyDeclared bool
+	alarms          map[string]*alarmDef // of an object
 }
 
 // hookDef is one named entry point: a workflow's hook, an object's method or query.
@@ -66,7 +67,7 @@ func (r *registry) problem(format string, args ...any) {
 
 // add takes up a type; two definitions of one name are a mistake.
 func (r *registry) add(name string) *typeDef {
-	t := &typeDef{name: name, hooks: map[string]*hookDef{}, streams: map[string]*streamDef{}}
+	t := &typeDef{name: name, hooks: map[string]*hookDef{}, streams: map[string]*streamDef{}, alarms: map[string]*alarmDef{}}
 	if err := checkTypeName(name); err != nil {
 		r.problem("%v", err)
 	}
@@ -125,6 +126,7 @@ type description struct {
 	Version int                 `json:"version,omitempty"` // of input or state, where it is not 1
 	Start   string              `json:"start,omitempty"`   // "first call" or "$start"
 	Hooks   []hookDescription   `json:"hooks"`
+	Alarms  []alarmDescription  `json:"alarms,omitempty"` // objects only
 	Streams []streamDescription `json:"streams"`
 	Policy  policyDescription   `json:"policies"`
 }
@@ -135,6 +137,12 @@ type hookDescription struct {
 	Version int             `json:"version,omitempty"` // of the input, where it is not 1
 	Input   json.RawMessage `json:"input"`
 	Output  json.RawMessage `json:"output"`
+}
+
+type alarmDescription struct {
+	Name     string          `json:"name"`
+	Input    json.RawMessage `json:"input"`
+	Attempts int             `json:"attempts"`
 }
 
 type streamDescription struct {
@@ -161,6 +169,10 @@ func (t *typeDef) describe() description {
 	for _, name := range slices.Sorted(maps.Keys(t.hooks)) {
 		h := t.hooks[name]
 		d.Hooks = append(d.Hooks, hookDescription{name, h.kind(), h.migrations.recorded(), h.in.JSON(), h.out.JSON()})
+	}
+	for _, name := range slices.Sorted(maps.Keys(t.alarms)) {
+		a := t.alarms[name]
+		d.Alarms = append(d.Alarms, alarmDescription{name, a.in.JSON(), a.retry.Attempts})
 	}
 	for _, name := range slices.Sorted(maps.Keys(t.streams)) {
 		s := t.streams[name]

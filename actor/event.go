@@ -46,7 +46,7 @@ const (
 	StepRetrying  EventType = "step_retrying"  // an attempt failed; the next starts at Due
 	Output        EventType = "output"         // run code emitted a chunk to an output stream, or closed it
 	Snapshot      EventType = "snapshot"       // run code continues from a checkpoint
-	WaitCreated   EventType = "wait_created"   // a sleep or timeout began
+	WaitCreated   EventType = "wait_created"   // a sleep or timeout began, or an alarm was set
 	WaitCompleted EventType = "wait_completed" // its time came
 	WaitCancelled EventType = "wait_cancelled" // it is no longer waited for
 )
@@ -106,6 +106,8 @@ type Record struct {
 	State        json.RawMessage       `json:"state,omitempty"`        // an object's whole state after the turn
 	Delta        *Delta                `json:"delta,omitempty"`        // the same, as changes of an earlier record's
 	StateVersion int                   `json:"stateVersion,omitempty"` // of the state after the turn; 0 is 1
+	Alarms       []AlarmEntry          `json:"alarms,omitempty"`       // every setting of an alarm that has not fired, in the order in which they will
+	AlarmsAt     uint64                `json:"alarmsAt,omitempty"`     // record with the table of alarms in force; 0: it is in this one
 	Compacted    []Event               `json:"compacted,omitempty"`    // what still counts of the log before the record's last checkpoint
 	Snapshot     uint64                `json:"snapshot,omitempty"`     // record with the run's last checkpoint, where that is an earlier one
 	Kept         *Kept                 `json:"kept,omitempty"`         // how much of the log is left; absent: all
@@ -144,7 +146,8 @@ type Event struct {
 	Type     EventType       `json:"type"`
 	At       time.Time       `json:"at"`
 	ID       string          `json:"id,omitempty"`   // of the call, hook, step or wait
-	Name     string          `json:"name,omitempty"` // of the hook or step
+	Name     string          `json:"name,omitempty"` // of the hook, step or alarm
+	Key      string          `json:"key,omitempty"`  // of an alarm's setting
 	Token    string          `json:"token,omitempty"`
 	Payload  json.RawMessage `json:"payload,omitempty"`
 	Version  int             `json:"version,omitempty"` // of Payload; 0 is 1
@@ -168,6 +171,11 @@ type Event struct {
 
 // unpauses reports whether the event lets a paused run go on.
 func (ev *Event) unpauses() bool { return ev.Type == RunResumed && ev.Name == HookUnpause }
+
+// alarm reports whether ev is of an alarm: a wait that runs a method.
+func (ev *Event) alarm() bool {
+	return ev.Name != "" && (ev.Type == WaitCreated || ev.Type == WaitCompleted || ev.Type == WaitCancelled)
+}
 
 // IDEntry is one call id that the object remembers.
 type IDEntry struct {

@@ -36,6 +36,7 @@ type execution struct {
 	hooks   map[string]*hookHandle // hooks that code made, by "<name> <token>"
 	steps   map[string]*stepRun    // steps without result, by id
 	waits   map[string]*timer      // sleeps and timeouts not yet over, by id
+	alarms  alarmTable             // alarms that have not fired
 	input0  string                 // id of the input last delivered, for stable ids
 	ordinal int                    // ids given out since that input
 	rng     *rand.Rand
@@ -58,6 +59,7 @@ type execution struct {
 	life      string     // id of the last checkpoint
 
 	outputs []Event         // what the method that runs has done to its streams
+	changes alarmChanges    // what it has done to the alarms
 	closed  map[string]bool // output streams that code has closed
 }
 
@@ -71,6 +73,14 @@ type received struct {
 	version int // of payload
 	replyTo string
 	inbox   uint64
+	alarm   *firedAlarm // nil: it is a call
+}
+
+// firedAlarm is what a received call is that an alarm makes.
+type firedAlarm struct {
+	key     string
+	due     time.Time
+	attempt int
 }
 
 func newExecution(info Info, typ *typeDef, clock func() time.Time, limit int, log *slog.Logger) *execution {
@@ -138,6 +148,11 @@ func (x *execution) apply(ev *Event) {
 	case StepStarted, StepRetrying, StepCompleted, StepFailed:
 		x.applyStep(x.steps[ev.ID], ev)
 	case WaitCompleted:
+		if ev.alarm() {
+			x.alarms.remove(alarmName{ev.Name, ev.Key}, ev.ID)
+			x.receive(ev)
+			break
+		}
 		if t := x.waits[ev.ID]; t != nil {
 			t.fired = true
 			delete(x.waits, ev.ID)
@@ -154,9 +169,12 @@ func (x *execution) conflicted(ev *Event) {
 	}
 }
 
-// receive queues a call; the code takes it when it awaits the hook.
+// receive queues a call, or an alarm that has fired; the code takes it when it awaits the hook.
 func (x *execution) receive(ev *Event) {
 	c := &received{id: ev.ID, hook: ev.Name, token: ev.Token, at: ev.At, payload: ev.Payload, version: ev.Version, replyTo: ev.ReplyTo, inbox: ev.Inbox}
+	if ev.alarm() {
+		c.alarm = &firedAlarm{ev.Key, *ev.Due, max(ev.Attempt, 1)}
+	}
 	x.queue = append(x.queue, c)
 	x.open[c.id] = c
 }

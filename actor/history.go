@@ -59,8 +59,12 @@ func objectHistory(records []entryRecord) replayable {
 	all := workflowHistory(records).history
 	last, ended := -1, map[string]bool{}
 	for i, ev := range all {
-		if ev.Type == CallCompleted || ev.Type == CallFailed {
+		switch ev.Type {
+		case CallCompleted, CallFailed:
 			last, ended[ev.ID] = i, true
+		case WaitCancelled: // perhaps of an alarm that had fired
+			ended[ev.ID] = true
+		default:
 		}
 	}
 	var r replayable
@@ -71,7 +75,7 @@ func objectHistory(records []entryRecord) replayable {
 		switch {
 		case i > last:
 			r.history = append(r.history, ev)
-		case ev.Type == HookReceived && !ended[ev.ID]:
+		case (ev.Type == HookReceived || ev.Type == WaitCompleted && ev.alarm()) && !ended[ev.ID]:
 			r.queued = append(r.queued, ev.Event)
 		}
 	}

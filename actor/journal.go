@@ -118,10 +118,10 @@ func (j *journal) command(ev Event, now time.Time, same func(logged *Event) bool
 	return j.take(), nil
 }
 
-// sameCommand matches a logged event by type, name and id.
+// sameCommand matches a logged event by type, name, key and id.
 func sameCommand(ev Event) func(*Event) bool {
 	return func(logged *Event) bool {
-		return logged.Type == ev.Type && logged.Name == ev.Name && logged.ID == ev.ID
+		return logged.Type == ev.Type && logged.Name == ev.Name && logged.Key == ev.Key && logged.ID == ev.ID
 	}
 }
 

@@ -133,6 +133,7 @@ func (t *turn) unpause(reason string) {
 	for _, w := range r.x.waits {
 		r.remind(w, w.due.Sub(r.host.now()))
 	}
+	r.remindAlarms()
 }
 
 // hurry starts the next attempt of every step that waits for it.

@@ -104,7 +104,7 @@ func (r *run) activate(ctx context.Context) error {
 			return err
 		}
 	}
-	return r.replay(records, rec)
+	return r.replay(ctx, records, rec)
 }
 
 // errUnreadable: a record of the run is of no use to this node, now and later.
@@ -115,7 +115,7 @@ func (r *run) create() error {
 	r.lastRec, r.tableAt, r.count, r.inboxPos, r.index, r.status = 0, 0, 0, 0, Index{}, StatusPending
 	r.tail, r.snapshotAt = stateTail{}, 0
 	r.trim = trimmer{known: true, removal: &removal{}}
-	r.burying = nil
+	r.burying, r.alarmsAt = nil, 0
 	r.streams.begin(nil)
 	r.newExecution(uuid.NewString())
 	r.streams.knowSteps(nil)
@@ -134,11 +134,14 @@ func (r *run) newExecution(incarnation string) {
 }
 
 // replay rebuilds the execution and notes what the records leave unfinished.
-func (r *run) replay(records []entryRecord, last *Record) error {
+func (r *run) replay(ctx context.Context, records []entryRecord, last *Record) error {
 	if err := r.typ.readable(records, last); err != nil {
 		return fmt.Errorf("record %d of %s: %w", r.lastRec, r.addr, err)
 	}
 	r.newExecution(last.Incarnation)
+	if err := r.loadAlarms(ctx, last); err != nil {
+		return err
+	}
 	unmigrated := r.typ.migratePayloads(records)
 	for _, rec := range records {
 		r.observeOpen(rec)
@@ -193,6 +196,7 @@ func (r *run) replay(records []entryRecord, last *Record) error {
 	for _, w := range r.x.waits {
 		r.remind(w, w.due.Sub(r.host.now()))
 	}
+	r.remindAlarms()
 	return nil
 }
 
@@ -288,7 +292,7 @@ func (r *run) nextIndex() Index {
 // answers reports whether the turn has the outcome of a call.
 func (r *run) answers(id string) bool {
 	return slices.ContainsFunc(r.x.journal.out, func(ev Event) bool {
-		return ev.ID == id && (ev.Type == CallCompleted || ev.Type == CallFailed)
+		return ev.ID == id && (ev.Type == CallCompleted || ev.Type == CallFailed || ev.Type == WaitCancelled)
 	})
 }
 
@@ -313,7 +317,11 @@ func (r *run) observeEvents(seq uint64, events []Event) {
 			r.ended = ev
 		case HookReceived:
 			r.openAt[ev.ID] = seq
-		case CallCompleted, CallFailed:
+		case WaitCompleted:
+			if ev.alarm() {
+				r.openAt[ev.ID] = seq
+			}
+		case CallCompleted, CallFailed, WaitCancelled:
 			delete(r.openAt, ev.ID)
 		default:
 		}

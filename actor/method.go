@@ -39,24 +39,38 @@ func (x *execution) load(state []byte) error {
 // startMethod takes the oldest call and runs its method.
 func (x *execution) startMethod() {
 	c := x.take(func(*received) bool { return true })
-	x.current, x.rng, x.outputs = c, nil, nil
-	method := x.typ.hooks[c.hook]
+	x.current, x.rng, x.outputs, x.changes = c, nil, nil, alarmChanges{}
+	method := x.methodOf(c)
 	x.body = newCoroutine(func() {
-		if method == nil || method.method == nil {
+		if method == nil {
 			x.endMethod(nil, Errorf(CodeNotFound, "%s has no method %s", x.typ.name, c.hook))
 			return
 		}
-		result, err := method.method(x.state, &scope{x: x}, c.payload)
-		x.endMethod(result, failureOf(err))
+		result, err := method(x.state, &scope{x: x}, c.payload)
+		x.endMethod(result, err)
 	})
 	x.ready = nil
 	x.step()
 }
 
+// methodOf is the method that a call runs; nil: the type has none.
+func (x *execution) methodOf(c *received) methodFunc {
+	if c.alarm != nil {
+		if a := x.typ.alarms[c.hook]; a != nil {
+			return a.method
+		}
+		return nil
+	}
+	if h := x.typ.hooks[c.hook]; h != nil {
+		return h.method
+	}
+	return nil
+}
+
 // endMethod records the call's outcome. On success the state is the new one, on failure the one before.
-func (x *execution) endMethod(result []byte, failure *Error) {
+func (x *execution) endMethod(result []byte, err error) {
 	c := x.current
-	state := x.encoded
+	state, failure := x.encoded, failureOf(err)
 	if failure == nil {
 		state, failure = encode("the state", x.state)
 	}
@@ -70,14 +84,21 @@ func (x *execution) endMethod(result []byte, failure *Error) {
 		failure = Errorf(CodeTooLarge, "the method emits %d bytes; at most %d are allowed", emitted, maxEmitted)
 	}
 	if failure != nil {
-		x.outputs = nil
+		x.outputs, x.changes = nil, alarmChanges{}
 	}
 	if failure == nil {
 		x.encoded = state
 		x.flushOutputs()
+		x.flushAlarms()
 	} else if err := x.load(x.encoded); err != nil {
 		x.halt(Errorf(CodePanic, "the state before the call does not decode: %v", err))
 		return
+	}
+	if failure != nil && c.alarm != nil {
+		if err == nil {
+			err = failure
+		}
+		x.alarmFailed(c, err)
 	}
 	x.outcome(c.id, result, failure)
 	x.current = nil

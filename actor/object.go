@@ -8,9 +8,10 @@ import (
 
 // Object is a type whose objects are a struct S with methods: its fields are the state, committed with every call.
 type Object[S any] struct {
-	name  string
-	hooks []*methodDecl
-	parts []Declaration
+	name   string
+	hooks  []*methodDecl
+	alarms []func(*registry, *typeDef)
+	parts  []Declaration
 }
 
 // NewObject defines an object type with state S, which starts as S's zero value. Where S has changed since objects were
@@ -135,6 +136,9 @@ func (o *Object[S]) define(r *registry) {
 	}
 	for _, m := range o.hooks {
 		r.addHook(t, m.make(r, t))
+	}
+	for _, define := range o.alarms {
+		define(r, t)
 	}
 	for _, p := range o.parts {
 		p.declare(r, t)

@@ -54,6 +54,7 @@ type runDescription struct {
 	Epoch       uint64            `json:"epoch"`
 	Log         logDescription    `json:"log"`
 	Waits       []waitDescription `json:"waits"`
+	Alarms      []alarmInRun      `json:"alarms,omitempty"` // by time; those that are due and wait for their turn, too
 	Steps       []stepDescription `json:"steps"`
 	Hooks       []hookInRun       `json:"hooks"`
 	Streams     []streamInRun     `json:"streams"`
@@ -71,6 +72,13 @@ type logDescription struct {
 type waitDescription struct {
 	ID  string    `json:"id"`
 	Due time.Time `json:"due"`
+}
+
+type alarmInRun struct {
+	Name    string    `json:"name"`
+	Key     string    `json:"key,omitempty"`
+	Due     time.Time `json:"due"`
+	Attempt int       `json:"attempt,omitempty"` // from 2 on
 }
 
 type stepDescription struct {
@@ -112,6 +120,13 @@ func (r *run) describe() runDescription {
 	d.Cancelling = r.x.cancelling != nil && r.ended == nil
 	for _, id := range slices.Sorted(maps.Keys(r.x.waits)) {
 		d.Waits = append(d.Waits, waitDescription{id, r.x.waits[id].due})
+	}
+	for _, a := range r.x.settings(false) {
+		ad := alarmInRun{Name: a.name, Key: a.key, Due: a.due}
+		if a.attempt > 1 {
+			ad.Attempt = a.attempt
+		}
+		d.Alarms = append(d.Alarms, ad)
 	}
 	for _, id := range slices.Sorted(maps.Keys(r.x.steps)) {
 		s := r.x.steps[id]

@@ -128,7 +128,7 @@ const (
 func (r *run) weigh() {
 	n := int64(runBytes)
 	if x := r.x; x != nil {
-		n += 2*int64(len(x.encoded)) + int64(x.journal.seen)
+		n += 2*int64(len(x.encoded)) + int64(x.journal.seen) + 2*int64(x.alarms.size())
 		if x.body != nil {
 			n += routineBytes
 		}

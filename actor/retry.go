@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// RetryPolicy says how often a step is tried, and when. Zero fields have defaults.
+// RetryPolicy says how often a step is tried, and when. Zero fields have defaults. See [NewAlarm] for those of alarms.
 type RetryPolicy struct {
 	Attempts   int           // how often the body may fail before the step does; default 4
 	Backoff    time.Duration // before the second attempt, doubled before each further one; default 500 ms
@@ -81,13 +81,17 @@ func (a *stepAttempt) delay() time.Duration {
 	if after, ok := errors.AsType[*retryAfterError](a.err); ok {
 		return after.after
 	}
-	p := a.step.policy
+	d := a.step.policy.backoff(a.attempt)
+	return d - time.Duration(rand.Int64N(int64(d)/4+1))
+}
+
+// backoff is the time after this attempt, from 1.
+func (p RetryPolicy) backoff(attempt int) time.Duration {
 	d := p.Backoff
-	for range a.attempt - 1 {
+	for range attempt - 1 {
 		if d = 2 * d; d >= p.MaxBackoff {
-			d = p.MaxBackoff
-			break
+			return p.MaxBackoff
 		}
 	}
-	return d - time.Duration(rand.Int64N(int64(d)/4+1))
+	return d
 }

@@ -54,7 +54,7 @@ type run struct {
 	onEnd     []*waiter              // for the run's end
 	timers    map[string]*time.Timer // reminders of waits and retries, by id
 	firings   map[string]func(bool)  // early firings that are kept until their wait is over
-	armed     map[string]bool        // waits that a schedule keeps
+	armed     map[string]bool        // waits and alarms that a schedule keeps
 	stepCtx   context.Context        //nolint:containedctx // ends the step bodies of what is loaded
 	stepEnd   context.CancelFunc
 	bodies    map[string]*body // step bodies that run, by step id
@@ -65,6 +65,11 @@ type run struct {
 
 	usedAt time.Time // of the last turn
 	bytes  int64     // about how many it takes in memory
+
+	alarmTimer *time.Timer // reminder of the next alarm
+	arming     *alarm      // whose schedule the record under construction arms; nil: none
+	alarmsAt   uint64      // record with the table of alarms; 0: there are none
+	alarmsN    uint64      // its number
 }
 
 // parking is why a run takes no calls.
@@ -233,6 +238,11 @@ func (r *run) unload() {
 		t.Stop()
 		delete(r.timers, id)
 	}
+	if r.alarmTimer != nil {
+		r.alarmTimer.Stop()
+		r.alarmTimer = nil
+	}
+	r.arming = nil
 	clear(r.armed)
 	clear(r.bodies)
 	r.streams.forget()

@@ -15,10 +15,10 @@ type Step[In, Out any] struct {
 	retry RetryPolicy
 }
 
-// StepOption changes how a step is tried.
+// StepOption changes how a step or an alarm is tried.
 type StepOption func(*RetryPolicy)
 
-// Retry sets the step's policy; zero fields keep their defaults.
+// Retry sets the policy; zero fields keep their defaults.
 func Retry(p RetryPolicy) StepOption { return func(r *RetryPolicy) { *r = p } }
 
 // NewStep names a step. Without options it is tried as [RetryPolicy] says by default.

@@ -161,6 +161,7 @@ func (r *run) needed() uint64 {
 	}
 	need(r.unsettled)
 	need(r.resume)
+	need(r.alarmsAt)
 	r.ids.expire(r.host.now())
 	if len(r.ids.entries) == 0 {
 		return low

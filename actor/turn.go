@@ -181,17 +181,24 @@ func (r *run) park(err error) {
 	for _, tm := range r.timers {
 		tm.Stop()
 	}
+	if r.alarmTimer != nil {
+		r.alarmTimer.Stop()
+	}
 }
 
 // timerDue completes a wait whose time has come; a firing that is early waits.
 func (t *turn) timerDue(it *item) {
 	r := t.run
 	w := r.x.waits[it.id]
-	if w != nil && r.x.paused != nil {
+	if w == nil {
+		t.alarmsDue(it)
+		return
+	}
+	if r.x.paused != nil {
 		delete(r.armed, w.id) // $unpause sees to it
 		return
 	}
-	if w == nil || r.parked != nil {
+	if r.parked != nil {
 		return
 	}
 	if early := w.due.Sub(r.host.now()); early > 0 {

@@ -71,7 +71,7 @@ func (l *LogCheck) Record(r Logged) {
 	l.tb.Helper()
 	c := l.logs[r.Subject]
 	if c == nil {
-		c = &logCheck{tb: l.tb, subject: r.Subject, received: map[string]bool{}, ended: map[string]bool{}, inbox: map[uint64]bool{}, steps: map[string]bool{}}
+		c = &logCheck{tb: l.tb, subject: r.Subject, received: map[string]bool{}, ended: map[string]bool{}, inbox: map[uint64]bool{}, steps: map[string]bool{}, set: map[string]bool{}}
 		l.logs[r.Subject] = c
 	}
 	turn := r.Header.Get("Perdure-Turn")
@@ -91,6 +91,7 @@ type logCheck struct {
 	claimed  uint64 // epoch of the last run_claimed
 	received map[string]bool
 	ended    map[string]bool
+	set      map[string]bool // alarms that have not fired
 	inbox    map[uint64]bool
 	steps    map[string]bool
 	bad      int
@@ -186,6 +187,20 @@ func (c *logCheck) event(r Logged, j int, ev *actor.Event) {
 			c.wrong(r, "outcome of call %s: received %v, ended before %v", ev.ID, c.received[ev.ID], c.ended[ev.ID])
 		}
 		c.ended[ev.ID] = true
+	case actor.WaitCreated:
+		c.set[ev.ID] = ev.Name != ""
+	case actor.WaitCancelled:
+		delete(c.set, ev.ID)
+		c.ended[ev.ID] = true
+	case actor.WaitCompleted:
+		if ev.Name == "" {
+			break
+		}
+		if !c.set[ev.ID] || ev.At.Before(*ev.Due) {
+			c.wrong(r, "alarm %s %q fired at %s, due at %s: set before %v", ev.Name, ev.Key, ev.At, ev.Due, c.set[ev.ID])
+		}
+		delete(c.set, ev.ID)
+		c.received[ev.ID] = true
 	case actor.StepCompleted, actor.StepFailed:
 		if c.steps[ev.ID] {
 			c.wrong(r, "step %s has two results", ev.ID)

@@ -1,0 +1,143 @@
+package actor
+
+import (
+	"context"
+	"time"
+)
+
+// Which records carry the table of alarms.
+const (
+	alarmsInline = 2 << 10 // bytes up to which every record does
+	alarmsEvery  = 64      // a larger one is written when it has changed, and at least so often
+)
+
+// alarmsDue fires, in order, what is due by now. An alarm's schedule, or the reminder in memory, only says that it is
+// time to look: what fires is what the table has, and the record that says so takes it out.
+func (t *turn) alarmsDue(it *item) {
+	r := t.run
+	if r.parked != nil || r.x.status.Ended() {
+		return
+	}
+	if a := r.x.alarms.byID(it.id); a != nil && it.done != nil { // its schedule has fired: from here on this node alone keeps the time
+		delete(r.armed, a.id)
+		if a.due.After(r.host.now()) { // its firing is kept until it was of use
+			r.firings[a.id] = it.done
+			it.done = nil
+		}
+	}
+	if r.x.paused != nil {
+		return // $unpause sees to it
+	}
+	for !t.full() && !r.x.stalled {
+		a := r.x.alarms.first()
+		if a == nil || a.due.After(r.host.now()) {
+			break
+		}
+		t.input(a.fires())
+	}
+	r.remindAlarms()
+}
+
+// fires is the event of a's firing: it says all that the method gets.
+func (a *alarm) fires() Event {
+	ev := Event{Type: WaitCompleted, ID: a.id, Name: a.name, Key: a.key, Due: &a.due, Payload: a.payload}
+	if a.attempt > 1 {
+		ev.Attempt = a.attempt
+	}
+	return ev
+}
+
+// remindAlarms has the run look when the next alarm is due. One reminder serves all of them.
+func (r *run) remindAlarms() {
+	if r.alarmTimer != nil {
+		r.alarmTimer.Stop()
+		r.alarmTimer = nil
+	}
+	if a := r.x.alarms.first(); a != nil && r.parked == nil && r.x.paused == nil {
+		it := item{kind: itemTimer}
+		r.alarmTimer = time.AfterFunc(max(a.due.Sub(r.host.now()), 0), func() { r.part.deliver(r.addr, it) })
+	}
+}
+
+// loadAlarms takes up the table of the last record.
+func (r *run) loadAlarms(ctx context.Context, last *Record) error {
+	r.alarmsAt, r.alarmsN = last.AlarmsAt, 0
+	entries := last.Alarms
+	switch {
+	case last.AlarmsAt != 0:
+		rec, err := r.records.one(ctx, last.AlarmsAt)
+		if err != nil {
+			return err
+		}
+		entries, r.alarmsN = rec.Alarms, rec.N
+	case len(entries) > 0:
+		r.alarmsAt, r.alarmsN = r.lastRec, last.N
+	}
+	r.x.alarms.restore(entries)
+	now := r.host.now()
+	for _, a := range r.x.alarms.order {
+		if a.armed && a.due.After(now) && r.firings[a.id] == nil { // one that has fired keeps the time no longer
+			r.armed[a.id] = true
+		}
+	}
+	return nil
+}
+
+// armAlarm notes that the record under construction arms a schedule for the alarm that fires next, if that is far and
+// has none: its firing finds the others that are due, and the record of that arms the next one. So an object has one
+// schedule for each alarm that was the next one, not one for each alarm.
+func (r *run) armAlarm() {
+	a := r.x.alarms.first()
+	if a != nil && !a.armed && a.due.Sub(r.x.journal.now) > nearTimer {
+		a.armed, r.armed[a.id], r.arming = true, true, a
+		r.x.alarms.changed = true
+	}
+}
+
+// alarmTable is what the record under construction says of the alarms: all of them, or the record that does.
+func (r *run) alarmTable() ([]AlarmEntry, uint64) {
+	t := &r.x.alarms
+	switch {
+	case len(t.order) == 0:
+		return nil, 0
+	case !t.changed && r.alarmsAt != 0 && t.size() > alarmsInline && r.count+1-r.alarmsN < alarmsEvery:
+		return nil, r.alarmsAt
+	}
+	return t.entries(), 0
+}
+
+// alarmsWritten moves on to the record that is now durable.
+func (r *run) alarmsWritten(rec *Record, seq uint64) {
+	switch {
+	case len(rec.Alarms) > 0:
+		r.alarmsAt, r.alarmsN = seq, rec.N
+	case rec.AlarmsAt == 0:
+		r.alarmsAt, r.alarmsN = 0, 0
+	}
+	if r.x.alarms.changed {
+		r.x.alarms.changed = false
+		r.remindAlarms()
+	}
+	if a := r.arming; a != nil {
+		r.arming = nil
+		r.outbox.add(r.armEffect(a))
+	}
+}
+
+func (r *run) armEffect(a *alarm) *effect {
+	id, due := a.id, a.due
+	return &effect{name: "arm alarm", do: func(ctx context.Context) error { return r.host.cfg.Timers.Arm(ctx, r.addr, id, due) }}
+}
+
+// redoAlarm arms the next alarm's schedule again: nobody knows whether it was.
+func (r *run) redoAlarm() {
+	if a := r.x.alarms.first(); a != nil && r.armed[a.id] {
+		r.outbox.add(r.armEffect(a))
+	}
+}
+
+// nearAlarm reports whether the next alarm is kept by this node alone.
+func (r *run) nearAlarm() bool {
+	a := r.x.alarms.first()
+	return a != nil && !r.armed[a.id] && r.x.paused == nil
+}
