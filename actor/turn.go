@@ -209,6 +209,9 @@ func (t *turn) timerDue(it *item) {
 		r.remind(w, early)
 		return
 	}
+	if it.done != nil {
+		delete(r.armed, w.id) // nothing is left to cancel
+	}
 	t.input(Event{Type: WaitCompleted, ID: w.id})
 }
 
