@@ -118,7 +118,7 @@ func (h *Host) relieve(now time.Time) {
 	}
 }
 
-// What an object in memory takes beside what it holds, in bytes, as measured.
+// What an object in memory takes beside what it holds, in bytes: estimates, not measured.
 const (
 	runBytes     = 3 << 10
 	routineBytes = 8 << 10
