@@ -69,7 +69,7 @@ func (r *run) commit(t *turn, batch []item) bool {
 // record makes the turn's record.
 func (r *run) record(t *turn) (*Record, *Entry, error) {
 	rec := &Record{
-		V: recordPlain, Run: r.addr.String(), Incarnation: r.x.info.Incarnation, Epoch: r.part.claim.Epoch,
+		Run: r.addr.String(), Incarnation: r.x.info.Incarnation, Epoch: r.part.claim.Epoch,
 		N: r.count + 1, Inbox: r.inboxPos, Buried: r.burying, Streams: r.streams.record(r.x), Events: r.x.journal.out,
 		Paused: r.x.paused,
 	}
@@ -82,9 +82,6 @@ func (r *run) record(t *turn) (*Record, *Entry, error) {
 	} else {
 		r.snapshot(rec)
 	}
-	if rec.Paused != nil || rec.StateVersion != 0 || len(rec.Alarms) > 0 || rec.AlarmsAt != 0 {
-		rec.V = recordNew
-	}
 	for i := range rec.Events {
 		if ev := &rec.Events[i]; ev.Type == CallFailed && ev.Inbox != 0 && rec.Compacted == nil {
 			ev.Received = r.openAt[ev.ID]
@@ -95,6 +92,7 @@ func (r *run) record(t *turn) (*Record, *Entry, error) {
 		rec.IDsBefore, rec.IDsUntil = r.tableAt, r.ids.until(rec.IDs)
 	}
 	r.keep(rec)
+	rec.V = rec.lowest()
 	body := &bytes.Buffer{}
 	enc := json.NewEncoder(body)
 	enc.SetEscapeHTML(false) // payloads stand in the log as they were validated
@@ -107,9 +105,9 @@ func (r *run) record(t *turn) (*Record, *Entry, error) {
 // snapshot says in a run function's record where its last checkpoint is.
 func (r *run) snapshot(rec *Record) {
 	if lastSnapshot(rec.Events) >= 0 {
-		rec.V, rec.Compacted = recordNew, r.x.compacted
+		rec.Compacted = r.x.compacted
 	} else if r.snapshotAt != 0 {
-		rec.V, rec.Snapshot = recordNew, r.snapshotAt
+		rec.Snapshot = r.snapshotAt
 	}
 }
 

@@ -15,7 +15,7 @@ const RecordVersion = 2
 // Versions of the record format.
 const (
 	recordPlain = 1
-	recordNew   = 2 // has a delta, which a reader of version 1 takes for no state, or does not need all records before it
+	recordNew   = 2 // a reader of version 1 would lose what it says
 )
 
 // EventType names what happened. The names are on disk: never rename one.
@@ -120,6 +120,22 @@ type Record struct {
 // Pausing is that somebody stopped the run for a time.
 type Pausing struct {
 	Reason string `json:"reason,omitempty"`
+}
+
+// lowest returns the lowest version whose readers understand the record.
+func (r *Record) lowest() int {
+	if r.Delta != nil || r.StateVersion != 0 || r.Compacted != nil || r.Snapshot != 0 || r.Kept != nil || r.Paused != nil ||
+		len(r.Alarms) > 0 || r.AlarmsAt != 0 {
+		return recordNew
+	}
+	for i := range r.Events {
+		switch ev := &r.Events[i]; {
+		case ev.Type == RunCancelling, ev.Type == RunPaused, ev.Type == RunCancelled, ev.Type == RunTerminated,
+			ev.Previous != 0, ev.unpauses(), ev.alarm():
+			return recordNew
+		}
+	}
+	return recordPlain
 }
 
 // all ranges over the events of the record, those of the time before its last checkpoint first.

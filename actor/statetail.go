@@ -82,7 +82,7 @@ func (t *stateTail) put(rec *Record, state []byte) {
 	for _, l := range t.chain[:keep] {
 		d.On = append(d.On, l.seq)
 	}
-	rec.V, rec.Delta = recordNew, d
+	rec.Delta = d
 }
 
 // written moves on to a record that is durable; state is what put was given for it.

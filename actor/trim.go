@@ -110,7 +110,7 @@ func (r *run) keep(rec *Record) {
 		next.Removing = slices.Concat(next.Removing, t.seqs[:k])
 	}
 	if next.From != 0 {
-		rec.V, rec.Kept = recordNew, &next
+		rec.Kept = &next
 	}
 }
 
