@@ -66,6 +66,9 @@ func (r *run) commit(t *turn, batch []item) bool {
 	}
 }
 
+// bodySlack is about what a record has beside the state, in bytes.
+const bodySlack = 1 << 10
+
 // record makes the turn's record.
 func (r *run) record(t *turn) (*Record, *Entry, error) {
 	rec := &Record{
@@ -93,7 +96,7 @@ func (r *run) record(t *turn) (*Record, *Entry, error) {
 	}
 	r.keep(rec)
 	rec.V = rec.lowest()
-	body := &bytes.Buffer{}
+	body := bytes.NewBuffer(make([]byte, 0, len(rec.State)+bodySlack))
 	enc := json.NewEncoder(body)
 	enc.SetEscapeHTML(false) // payloads stand in the log as they were validated
 	if err := enc.Encode(rec); err != nil {

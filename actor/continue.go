@@ -12,7 +12,7 @@ import (
 //
 // Deferred functions run. Hooks stay, with their tokens and with the calls that nobody has taken: make them again as
 // usual. Sleeps and futures in progress are cancelled. A call that was taken and not answered gets 504.
-// A v that does not encode, or is over the size limit of payloads, parks the run.
+// A v that does not encode, or is larger than 64 MiB, parks the run.
 func ContinueFrom[S any](ctx Context, v S) {
 	x := ctx.scope().x
 	x.body.alive()
@@ -20,8 +20,8 @@ func ContinueFrom[S any](ctx Context, v S) {
 		x.halt(Errorf(CodePanic, "ContinueFrom is for run functions: the state of an object is committed with every call"))
 	}
 	b, failure := encode("the checkpoint", v)
-	if failure == nil && len(b) > x.limit {
-		failure = Errorf(CodeTooLarge, "the checkpoint has %d bytes; at most %d are allowed", len(b), x.limit)
+	if failure == nil && len(b) > x.stateLimit {
+		failure = Errorf(CodeTooLarge, "the checkpoint has %d bytes; at most %d are allowed", len(b), x.stateLimit)
 	}
 	if failure != nil {
 		x.halt(failure)

@@ -283,13 +283,13 @@ func TestContinueFrom_wrong(t *testing.T) {
 	}
 	for name, bad := range map[string]func(ctx Context, n int){
 		"does not encode": func(ctx Context, _ int) { ContinueFrom(ctx, func() {}) },
-		"too large":       func(ctx Context, _ int) { ContinueFrom(ctx, strings.Repeat("x", 9<<20)) },
+		"too large":       func(ctx Context, _ int) { ContinueFrom(ctx, strings.Repeat("x", 9<<10)) },
 		"not an int":      func(ctx Context, _ int) { ContinueFrom(ctx, "text") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			addr := Address{"wrong", "k"}
-			h := w.host("a", nil, def(bad))
+			h := w.host("a", func(c *Config) { c.MaxState = 9 << 10 }, def(bad))
 			w.own(h, 1, Checkpoint{})
 			ask(h, addr, "go", "1", "1")
 			w.until("parked", func() bool {

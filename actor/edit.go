@@ -27,10 +27,10 @@ func (s span) size() int {
 	return s.n
 }
 
-// cost is about how many bytes the edit takes in a record.
+// cost is about how many bytes the edit takes in a record, where its text is quoted.
 func (e edit) cost() (n int) {
 	for _, s := range e {
-		n += 12 + len(s.text)
+		n += 12 + len(s.text) + bytes.Count(s.text, []byte{'"'}) + bytes.Count(s.text, []byte{'\\'})
 	}
 	return n
 }

@@ -1,7 +1,6 @@
 package actor
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"iter"
@@ -207,8 +206,7 @@ type IDEntry struct {
 // DecodeRecord reads a record's body. It refuses what is not a record of this or an older version.
 func DecodeRecord(body []byte) (*Record, error) {
 	var r Record
-	dec := json.NewDecoder(bytes.NewReader(body))
-	if err := dec.Decode(&r); err != nil {
+	if err := json.Unmarshal(body, &r); err != nil {
 		return nil, fmt.Errorf("decode record: %w", err)
 	}
 	switch {

@@ -16,12 +16,13 @@ import (
 // lets the code run until it waits again, and appends what the code did to the journal. Replay is the same with
 // events from the log, and then what the code does must be what the log says.
 type execution struct {
-	info    Info
-	typ     *typeDef
-	journal journal
-	clock   func() time.Time
-	limit   int // largest result or state, in bytes
-	log     *slog.Logger
+	info       Info
+	typ        *typeDef
+	journal    journal
+	clock      func() time.Time
+	limit      int // largest result, in bytes
+	stateLimit int // largest state or checkpoint, in bytes
+	log        *slog.Logger
 
 	body    *coroutine
 	waitFor string // what the code waits for, for messages
@@ -83,9 +84,9 @@ type firedAlarm struct {
 	attempt int
 }
 
-func newExecution(info Info, typ *typeDef, clock func() time.Time, limit int, log *slog.Logger) *execution {
+func newExecution(info Info, typ *typeDef, clock func() time.Time, limit, stateLimit int, log *slog.Logger) *execution {
 	return &execution{
-		info: info, typ: typ, clock: clock, limit: limit, log: log, status: StatusPending,
+		info: info, typ: typ, clock: clock, limit: limit, stateLimit: stateLimit, log: log, status: StatusPending,
 		journal: journal{run: info.RunID},
 		open:    map[string]*received{}, hooks: map[string]*hookHandle{}, steps: map[string]*stepRun{}, waits: map[string]*timer{},
 		closed: map[string]bool{},

@@ -56,7 +56,7 @@ func newBench(t *testing.T, def Definition) *bench {
 
 func (b *bench) fresh() *execution {
 	info := Info{RunID: b.typ.name + "/k", Type: b.typ.name, Key: "k", Incarnation: "inc"}
-	x := newExecution(info, b.typ, func() time.Time { b.now = b.now.Add(time.Millisecond); return b.now }, 1<<20, slog.New(slog.DiscardHandler))
+	x := newExecution(info, b.typ, func() time.Time { b.now = b.now.Add(time.Millisecond); return b.now }, 1<<20, maxState, slog.New(slog.DiscardHandler))
 	if b.typ.object != nil {
 		if err := x.load(nil); err != nil {
 			b.t.Fatal(err)

@@ -38,7 +38,8 @@ type Config struct {
 	Flush       time.Duration // how long a turn waits for a step before it commits without its result; default 1 ms
 	Idle        time.Duration // after which a settled object is evicted; default 5 min
 	MaxResident int           // objects in memory; beyond it settled ones are evicted, the least recently used first; default 100,000
-	MaxPayload  int           // largest payload, result and state, in bytes; default 8 MiB − 64 KiB
+	MaxPayload  int           // largest payload, result and chunk, in bytes; default 8 MiB − 64 KiB
+	MaxState    int           // largest state of an object and checkpoint of a run function, in bytes; default, and at most, 64 MiB
 	MaxQueued   int           // calls that one run keeps untaken; beyond it calls get 429, sends become dead letters; default 10,000
 	MaxEffects  int           // effects of one run not yet out; beyond it calls get 429, sends become dead letters; default 10,000
 	MaxInFlight int           // calls without outcome on this node; beyond it calls get 429; default 65,536
@@ -64,6 +65,8 @@ func (c Config) withDefaults() Config {
 		c.MaxResidentBytes = 1 << 30
 	}
 	orInt(&c.MaxPayload, 8<<20-64<<10)
+	orInt(&c.MaxState, maxState)
+	c.MaxState = min(c.MaxState, maxState)
 	orInt(&c.MaxQueued, 10_000)
 	orInt(&c.MaxEffects, 10_000)
 	orInt(&c.MaxInFlight, 65_536)

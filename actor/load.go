@@ -129,7 +129,7 @@ func (r *run) newExecution(incarnation string) {
 	info := Info{RunID: r.addr.String(), Type: r.addr.Type, Key: r.addr.Key, Incarnation: incarnation}
 	r.incarnation = incarnation
 	r.streams.live(incarnation)
-	r.x = newExecution(info, r.typ, r.host.now, r.host.cfg.MaxPayload, r.log)
+	r.x = newExecution(info, r.typ, r.host.now, r.host.cfg.MaxPayload, r.host.cfg.MaxState, r.log)
 	r.stepCtx, r.stepEnd = context.WithCancel(r.part.ctx)
 }
 

@@ -16,8 +16,8 @@ func (x *execution) restore(state []byte, version int) error {
 	}
 	x.encoded, x.version, x.status = state, version, StatusRunning // kept also when it does not migrate
 	migrated, err := ms.migrate(state, version)
-	if err == nil && max(version, 1) != ms.version() && len(migrated) > x.limit {
-		err = fmt.Errorf("%w: it has %d bytes then; at most %d are allowed", errMigration, len(migrated), x.limit)
+	if err == nil && max(version, 1) != ms.version() && len(migrated) > x.stateLimit {
+		err = fmt.Errorf("%w: it has %d bytes then; at most %d are allowed", errMigration, len(migrated), x.stateLimit)
 	}
 	if err != nil {
 		return err
@@ -74,8 +74,8 @@ func (x *execution) endMethod(result []byte, err error) {
 	if failure == nil {
 		state, failure = encode("the state", x.state)
 	}
-	if failure == nil && len(state) > x.limit {
-		failure = Errorf(CodeTooLarge, "the state has %d bytes; at most %d are allowed", len(state), x.limit)
+	if failure == nil && len(state) > x.stateLimit {
+		failure = Errorf(CodeTooLarge, "the state has %d bytes; at most %d are allowed", len(state), x.stateLimit)
 	}
 	if failure == nil && len(result) > x.limit {
 		failure = Errorf(CodeTooLarge, "the result has %d bytes; at most %d are allowed", len(result), x.limit)

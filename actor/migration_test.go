@@ -272,7 +272,7 @@ func TestMigrate_fails(t *testing.T) {
 			d.next(purses1())
 			d.calls("add", "5", "5")
 			if name == "large" {
-				d.cfg = func(c *Config) { c.MaxPayload = 1000 }
+				d.cfg = func(c *Config) { c.MaxState = 1000 }
 			}
 			for range 2 {
 				d.next(purses2(tc.migration))

@@ -15,12 +15,7 @@ type EventLog interface {
 	// Errors: [ErrAppendConflict], [ErrAppendRefused], [ErrAppendUnknown], each wrapped with its cause.
 	// Append neither retries nor keeps e.
 	Append(ctx context.Context, e *Entry, expected uint64) (uint64, error)
-	// Last returns the last message of the object, from the stream's leader; its Foreign is set when it
-	// is not a record. [ErrNoRecord] when there is none.
-	Last(ctx context.Context, addr Address) (*Entry, error)
-	// Read returns the message with this sequence in the object's log stream. [ErrNoRecord] when there is
-	// none, or when it belongs to another object.
-	Read(ctx context.Context, addr Address, seq uint64) (*Entry, error)
+	RecordLog
 	// Scan walks the object's whole subject, oldest first. It is slow on old objects:
 	// only for objects whose last message is foreign.
 	Scan(ctx context.Context, addr Address) iter.Seq2[*Entry, error]
@@ -32,6 +27,16 @@ type EventLog interface {
 	Tail(ctx context.Context, floors map[int]uint64) iter.Seq2[*Entry, error]
 	// End returns the last sequence of the log stream of a partition.
 	End(ctx context.Context, partition int) (uint64, error)
+}
+
+// RecordLog reads an object's records one by one.
+type RecordLog interface {
+	// Last returns the last message of the object, from the stream's leader; its Foreign is set when it
+	// is not a record. [ErrNoRecord] when there is none.
+	Last(ctx context.Context, addr Address) (*Entry, error)
+	// Read returns the message with this sequence in the object's log stream. [ErrNoRecord] when there is
+	// none, or when it belongs to another object.
+	Read(ctx context.Context, addr Address, seq uint64) (*Entry, error)
 }
 
 // Entry is one record with what its headers say.

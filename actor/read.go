@@ -1,8 +1,10 @@
 package actor
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -18,7 +20,12 @@ const (
 func (r *run) read(req *Request) {
 	switch req.Hook {
 	case HookState:
-		req.answer(&Outcome{Result: r.committedState()})
+		state := r.committedState()
+		if limit := r.host.cfg.MaxPayload; len(state) > limit {
+			req.fail(LargeState{Limit: limit, Size: len(state), Seq: r.lastRec, Instead: fmt.Sprintf("client at %s %d", r.addr, r.lastRec)}.failure())
+			return
+		}
+		req.answer(&Outcome{Result: state})
 	case HookDescribe:
 		b, err := json.Marshal(r.describe())
 		if err != nil {
@@ -29,6 +36,18 @@ func (r *run) read(req *Request) {
 	default:
 		r.events(r.part.ctx, req)
 	}
+}
+
+// LargeState is the details of a failed $state: 413, because the state fits into no message. It is in the log.
+type LargeState struct {
+	Limit   int    `json:"limit"`   // of a message's body, in bytes
+	Size    int    `json:"size"`    // of the state, in bytes
+	Seq     uint64 `json:"seq"`     // the last record, after which the state is this
+	Instead string `json:"instead"` // how to read it
+}
+
+func (l LargeState) failure() *Error {
+	return Errorf(CodeTooLarge, "the state has %d bytes, more than a message may have: read it from the log, as %q does", l.Size, l.Instead).With(l)
 }
 
 // committedState is an object's last committed state, or a run function's last checkpoint.
@@ -172,7 +191,30 @@ type loggedRecord struct {
 	Time time.Time `json:"time"` // when it was stored
 	Node string    `json:"node"`
 	Turn string    `json:"turn"`
+	Size int       `json:"size,omitempty"` // of the record's body in bytes, where it is too large for an answer: events, states and tables are left out
 	*Record
+
+	bytes int // of the record's body
+}
+
+// encode is the record as $events answers it, with at most limit bytes.
+func (l loggedRecord) encode(limit int) ([]byte, error) {
+	b, err := marshalPlain(l)
+	if err != nil || len(b) <= limit {
+		return b, err
+	}
+	l.Size = l.bytes
+	l.Record = &Record{V: l.V, Run: l.Run, Incarnation: l.Incarnation, Epoch: l.Epoch, N: l.N, Events: []Event{}}
+	return marshalPlain(l)
+}
+
+// marshalPlain is v as JSON in which payloads stand as they do in the log.
+func marshalPlain(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
 func (r *run) events(ctx context.Context, req *Request) {
@@ -192,19 +234,13 @@ func (r *run) events(ctx context.Context, req *Request) {
 		req.fail(asError(err, CodeUnavailable))
 		return
 	}
-	b, err := json.Marshal(out)
-	if err != nil {
-		req.fail(Errorf(CodePanic, "%v", err))
-		return
-	}
-	req.answer(&Outcome{Result: b, Next: next})
+	req.answer(&Outcome{Result: slices.Concat([]byte("["), bytes.Join(out, []byte(",")), []byte("]")), Next: next})
 }
 
-// logged returns records from a sequence on, and where to go on if there are more.
-func (r *run) logged(ctx context.Context, want eventsRequest) (out []loggedRecord, next uint64, err error) {
-	out = []loggedRecord{}
+// logged returns records from a sequence on, each as JSON, and where to go on if there are more.
+func (r *run) logged(ctx context.Context, want eventsRequest) (out [][]byte, next uint64, err error) {
 	if r.lastRec == 0 {
-		return out, 0, nil
+		return nil, 0, nil
 	}
 	seqs, err := r.records.before(ctx, r.index, max(want.From, r.trim.first()))
 	if err != nil {
@@ -217,7 +253,7 @@ func (r *run) logged(ctx context.Context, want eventsRequest) (out []loggedRecor
 	if want.Limit > 0 {
 		limit = min(limit, want.Limit)
 	}
-	size := 0
+	most, size := r.host.cfg.MaxPayload, 2 // with the brackets of the list
 	for _, seq := range seqs {
 		if len(out) == limit || size > eventsBytes {
 			return out, seq, nil
@@ -231,8 +267,15 @@ func (r *run) logged(ctx context.Context, want eventsRequest) (out []loggedRecor
 			return nil, 0, err
 		}
 		rec.IDs, rec.IDsBefore, rec.IDsUntil = nil, 0, 0
-		size += len(e.Body)
-		out = append(out, loggedRecord{seq, e.Time, e.Node, e.Turn, rec})
+		b, err := loggedRecord{Seq: seq, Time: e.Time, Node: e.Node, Turn: e.Turn, Record: rec, bytes: len(e.Body)}.encode(most - 2)
+		if err != nil {
+			return nil, 0, err
+		}
+		if len(out) > 0 && size+len(b) > most {
+			return out, seq, nil
+		}
+		size += len(b) + 1
+		out = append(out, b)
 	}
 	return out, 0, nil
 }

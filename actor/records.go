@@ -23,7 +23,7 @@ type entryRecord struct {
 
 // recordReader reads an object's records by sequence. While it remembers it reads none twice.
 type recordReader struct {
-	log  EventLog
+	log  RecordLog
 	addr Address
 
 	mu    sync.Mutex
@@ -63,13 +63,19 @@ func (r *recordReader) one(ctx context.Context, seq uint64) (entryRecord, error)
 	if err != nil {
 		return entryRecord{}, fmt.Errorf("read log of %s at seq %d: %w", r.addr, seq, err)
 	}
+	if rec, err = r.decode(e); err == nil {
+		r.took(rec)
+	}
+	return rec, err
+}
+
+// decode reads the record that an entry has. Error: [errUnreadable].
+func (r *recordReader) decode(e *Entry) (entryRecord, error) {
 	body, err := DecodeRecord(e.Body)
 	if err != nil {
-		return entryRecord{}, fmt.Errorf("record %d of %s: %w: %w", seq, r.addr, errUnreadable, err)
+		return entryRecord{}, fmt.Errorf("record %d of %s: %w: %w", e.Seq, r.addr, errUnreadable, err)
 	}
-	rec = entryRecord{seq, body, e.Index}
-	r.took(rec)
-	return rec, nil
+	return entryRecord{e.Seq, body, e.Index}, nil
 }
 
 // all reads records, several at a time, and returns them in the order of seqs.

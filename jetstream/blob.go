@@ -14,8 +14,9 @@ import (
 	"github.com/perdure/perdure/actor"
 )
 
-// MaxRecord is the size of the largest body of a record.
-const MaxRecord = 64 << 20
+// MaxRecord is the size of the largest body of a record, in bytes: a state of 64 MiB, or a change of one that is quoted,
+// and what stands beside it.
+const MaxRecord = 128 << 20
 
 // manifest is the body of a record whose own body is stored in parts in the stream BLOBS.
 type manifest struct {
@@ -38,12 +39,10 @@ func (l *Log) split(ctx context.Context, partition int, e *actor.Entry) (body []
 	if len(e.Body) > MaxRecord {
 		return nil, 0, fmt.Errorf("a record of %d bytes; at most %d are allowed", len(e.Body), MaxRecord)
 	}
-	var m manifest
-	if err := json.Unmarshal(e.Body, &m); err != nil {
-		return nil, 0, fmt.Errorf("decode record: %w", err)
+	m, err := manifestOf(e.Body)
+	if err != nil {
+		return nil, 0, err
 	}
-	sum := sha256.Sum256(e.Body)
-	m.Events, m.Size, m.SHA256, m.Blobs = []json.RawMessage{}, len(e.Body), hex.EncodeToString(sum[:]), nil
 	subject := l.store.names.Blob(partition, e.Address)
 	for rest := e.Body; len(rest) > 0; {
 		n := min(len(rest), l.store.maxBody())
@@ -57,6 +56,33 @@ func (l *Log) split(ctx context.Context, partition int, e *actor.Entry) (body []
 		return nil, 0, fmt.Errorf("encode manifest: %w", err)
 	}
 	return body, len(m.Blobs), nil
+}
+
+// manifestOf is the manifest of a record without its parts. It reads no more of the body than it needs, which begins with
+// that.
+func manifestOf(body []byte) (manifest, error) {
+	sum := sha256.Sum256(body)
+	m := manifest{Events: []json.RawMessage{}, Size: len(body), SHA256: hex.EncodeToString(sum[:])}
+	fields := map[string]any{"v": &m.V, "run": &m.Run, "incarnation": &m.Incarnation, "epoch": &m.Epoch}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	if _, err := dec.Token(); err != nil {
+		return manifest{}, fmt.Errorf("decode record: %w", err)
+	}
+	for len(fields) > 0 && dec.More() {
+		name, err := dec.Token()
+		if err != nil {
+			return manifest{}, fmt.Errorf("decode record: %w", err)
+		}
+		field, known := fields[fmt.Sprint(name)]
+		if !known {
+			field = new(json.RawMessage)
+		}
+		if err := dec.Decode(field); err != nil {
+			return manifest{}, fmt.Errorf("decode record: %w", err)
+		}
+		delete(fields, fmt.Sprint(name))
+	}
+	return m, nil
 }
 
 // parseManifest reads the body of a split record.
@@ -83,33 +109,4 @@ func (l *Log) removeParts(ctx context.Context, body []byte) error {
 		}
 	}
 	return nil
-}
-
-// join reads the parts that a manifest names and checks that they are the body.
-func (l *Log) join(ctx context.Context, addr actor.Address, body []byte) ([]byte, error) {
-	m, err := parseManifest(body)
-	if err != nil {
-		return nil, err
-	}
-	var (
-		whole   bytes.Buffer
-		subject = l.store.names.Blob(l.store.Partition(addr), addr)
-	)
-	for i, seq := range m.Blobs {
-		part, err := l.store.get(ctx, l.store.names.BlobsStream(), getRequest{Seq: seq})
-		if err == nil && part.Subject != subject {
-			err = errNoMessage
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read part %d (seq %d of %s): %w", i, seq, l.store.names.BlobsStream(), err)
-		}
-		if whole.Len()+len(part.Data) > m.Size {
-			return nil, fmt.Errorf("parts are larger than %d bytes", m.Size)
-		}
-		whole.Write(part.Data)
-	}
-	if sum := sha256.Sum256(whole.Bytes()); whole.Len() != m.Size || hex.EncodeToString(sum[:]) != m.SHA256 {
-		return nil, fmt.Errorf("parts are not what was written: %d bytes with hash %x", whole.Len(), sum)
-	}
-	return whole.Bytes(), nil
 }

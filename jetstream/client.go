@@ -148,12 +148,6 @@ func deadline(ctx context.Context, timeout time.Duration) time.Time {
 	return until
 }
 
-// State returns the last committed state of an object, or the last checkpoint of a run, as JSON; null when
-// there is none. It does not wake the object.
-func (c *Client) State(ctx context.Context, addr actor.Address) (json.RawMessage, error) {
-	return c.read(ctx, addr, actor.HookState)
-}
-
 // Describe returns what the object's owner says about it, as JSON: status, owner, what it waits for.
 func (c *Client) Describe(ctx context.Context, addr actor.Address) (json.RawMessage, error) {
 	return c.read(ctx, addr, actor.HookDescribe)

@@ -18,10 +18,11 @@ import (
 
 // LogRecord is a record of an object's event log.
 type LogRecord struct {
-	Seq  uint64    `json:"seq"`  // in its LOG stream
-	Time time.Time `json:"time"` // when it was stored
-	Node string    `json:"node"` // who wrote it
-	Turn string    `json:"turn"` // uuid
+	Seq  uint64    `json:"seq"`            // in its LOG stream
+	Time time.Time `json:"time"`           // when it was stored
+	Node string    `json:"node"`           // who wrote it
+	Turn string    `json:"turn"`           // uuid
+	Size int       `json:"size,omitempty"` // of the record, in an answer that had no room for it; never in what a client yields
 	actor.Record
 }
 
@@ -60,7 +61,34 @@ func (c *Client) events(ctx context.Context, addr actor.Address, from uint64, li
 	if err := json.Unmarshal(o.Result, &page); err != nil {
 		return nil, 0, fmt.Errorf("read log of %s from seq %d: %w", addr, from, err)
 	}
+	for _, r := range page {
+		if err := c.complete(ctx, addr, r); err != nil {
+			return nil, 0, err
+		}
+	}
 	return page, o.Next, nil
+}
+
+// complete reads a record from the log where its owner's answer had no room for it.
+func (c *Client) complete(ctx context.Context, addr actor.Address, r *LogRecord) error {
+	if r.Size == 0 {
+		return nil
+	}
+	log, err := c.log(ctx, addr)
+	if err != nil {
+		return err
+	}
+	e, err := log.Read(ctx, addr, r.Seq)
+	if err != nil {
+		return err
+	}
+	rec, err := actor.DecodeRecord(e.Body)
+	if err != nil {
+		return fmt.Errorf("read log of %s at seq %d: %w", addr, r.Seq, err)
+	}
+	rec.IDs, rec.IDsBefore, rec.IDsUntil = nil, 0, 0
+	r.Record, r.Size = *rec, 0
+	return nil
 }
 
 // Follow yields what Events does, then each record as it is stored, until the run has ended and its last record was

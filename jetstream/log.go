@@ -15,7 +15,8 @@ import (
 // Log is the event log on LOG streams: each object's records are one subject.
 // It implements [actor.EventLog] and is safe for concurrent use.
 type Log struct {
-	store     *Store
+	store *Store
+	logReader
 	publisher // its connection carries appends only, so that closing it fences the node
 }
 
@@ -29,38 +30,7 @@ func AppendOptions() []nats.Option {
 
 // Log returns the event log. Appends go over conn alone, made with [AppendOptions]; reads over the store's connection.
 func (s *Store) Log(conn *nats.Conn) *Log {
-	return &Log{store: s, publisher: s.publisher(conn)}
-}
-
-func (l *Log) place(addr actor.Address) (stream, subject string, partition int) {
-	p := l.store.Partition(addr)
-	return l.store.LogStreamOf(p), l.store.names.Log(p, addr), p
-}
-
-// Last implements [actor.EventLog].
-func (l *Log) Last(ctx context.Context, addr actor.Address) (*actor.Entry, error) {
-	stream, subject, _ := l.place(addr)
-	m, err := l.store.get(ctx, stream, getRequest{LastFor: subject})
-	if err != nil {
-		return nil, fmt.Errorf("read last record of %s: %w", addr, noRecord(err))
-	}
-	return l.entry(ctx, addr, m)
-}
-
-// Read implements [actor.EventLog].
-func (l *Log) Read(ctx context.Context, addr actor.Address, seq uint64) (*actor.Entry, error) {
-	if seq == 0 {
-		return nil, fmt.Errorf("read record 0 of %s: %w", addr, actor.ErrNoRecord)
-	}
-	stream, subject, _ := l.place(addr)
-	m, err := l.store.get(ctx, stream, getRequest{Seq: seq})
-	if err == nil && m.Subject != subject {
-		err = errNoMessage
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read log of %s at seq %d: %w", addr, seq, noRecord(err))
-	}
-	return l.entry(ctx, addr, m)
+	return &Log{store: s, logReader: logReader{s, s.names, s.meta}, publisher: s.publisher(conn)}
 }
 
 // Remove implements [actor.EventLog]. The parts of a record go before it: a removal that was cut short is done again.
@@ -83,30 +53,6 @@ func (l *Log) Remove(ctx context.Context, addr actor.Address, seq uint64) error 
 		return fmt.Errorf("remove record %d of %s: %w", seq, addr, err)
 	}
 	return nil
-}
-
-func noRecord(err error) error {
-	if errors.Is(err, errNoMessage) {
-		return actor.ErrNoRecord
-	}
-	return err
-}
-
-// entry reads a message of an object's subject, with its parts where it is split.
-func (l *Log) entry(ctx context.Context, addr actor.Address, m *stored) (*actor.Entry, error) {
-	e := parseEntry(addr, m)
-	if e.Foreign || m.Header.Get(HeaderBlobs) == "" {
-		return e, nil
-	}
-	body, err := l.join(ctx, addr, m.Data)
-	switch {
-	case errors.Is(err, errNotSplit):
-		return foreign(addr, m), nil
-	case err != nil:
-		return nil, fmt.Errorf("read log of %s at seq %d: %w", addr, m.Seq, err)
-	}
-	e.Body = body
-	return e, nil
 }
 
 // Scan implements [actor.EventLog]. It ends at the end that the object had when it began.

@@ -24,6 +24,9 @@ type meta struct {
 	Created time.Time `json:"created,omitzero"`
 }
 
+// logStream gives each stream a range of partitions.
+func (m meta) logStream(partition int) int { return partition * m.LogStreams / m.Partitions }
+
 func parseMeta(value []byte) (meta, error) {
 	var m meta
 	if err := json.Unmarshal(value, &m); err != nil {

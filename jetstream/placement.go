@@ -31,5 +31,5 @@ func (s *Store) PartitionRecords() *Partitions { return NewPartitions(s.partitio
 // LogStream returns the number of the stream that holds the event logs of a partition.
 func (s *Store) LogStream(partition int) int { return s.logStream(partition) }
 
-// MaxPayload is the largest payload, result or state that fits into the server's messages, in bytes.
+// MaxPayload is the largest payload, result or chunk that fits into the server's messages, in bytes.
 func (s *Store) MaxPayload() int { return s.maxBody() }

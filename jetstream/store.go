@@ -63,10 +63,7 @@ func (s *Store) Partition(addr actor.Address) int { return router.Partition(addr
 // LogStreamOf returns the name of the stream that holds the event logs of a partition.
 func (s *Store) LogStreamOf(partition int) string { return s.names.LogStream(s.logStream(partition)) }
 
-// logStream gives each stream a range of partitions.
-func (s *Store) logStream(partition int) int {
-	return partition * s.meta.LogStreams / s.meta.Partitions
-}
+func (s *Store) logStream(partition int) int { return s.meta.logStream(partition) }
 
 // maxBody is the largest body of one message; headers have what is left of max_payload.
 func (s *Store) maxBody() int { return max(int(s.nc.MaxPayload())-bodyMargin, minBody) }
