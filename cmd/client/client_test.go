@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -191,8 +190,6 @@ func TestVerbs(t *testing.T) {
 		{args: `--json|wake|tally/a`, stdout: `{"run":"tally/a","seq":7}` + "\n"},
 		{args: `wake|tally`, code: 2, stderr: "client: <TYPE/KEY>: address \"tally\": want TYPE/KEY\nclient: --help shows how\n"},
 		{args: `--timeout|300ms|cancel|tally/late`, code: 3, stderr: "client: cancel tally/late: no answer in time: the outcome is unknown, and the same call id finds it (504, runtime)\n"},
-		{args: `at|tally/a|5`, code: 2, stderr: "client: at is not built yet\n"},
-		{args: `--nats|nats://127.0.0.1:1|at`, code: 2, stderr: "client: at is not built yet\n"},
 		{args: `--timeout|0s|get|tally/a`, code: 2, stderr: "client: --timeout: want a time such as 5s or 300ms, more than 0, not \"0s\"\nclient: --help shows how\n"},
 		{args: `--timeout=-1s|get|tally/a`, code: 2, stderr: "client: --timeout: want a time such as 5s or 300ms, more than 0, not \"-1s\"\nclient: --help shows how\n"},
 		{args: `--timeout|soon|get|tally/a`, code: 2, stderr: "client: --timeout: want a time such as 5s or 300ms, more than 0, not \"soon\"\nclient: --help shows how\n"},
@@ -382,15 +379,6 @@ func TestHelp(t *testing.T) {
 		code, stdout, stderr := client(t, "nats://127.0.0.1:1", "", args...)
 		if code != 0 || stderr != "" || !strings.HasPrefix(stdout, "Usage: client") {
 			t.Errorf("%q: exit code %d\n%s%s", args, code, stdout, stderr)
-		}
-	}
-	_, stdout, _ := client(t, "", "", "--help")
-	for verb := range strings.FieldsSeq("at") {
-		if !regexp.MustCompile(`(?m)^ +` + verb + ` .*\. Not built yet\.$`).MatchString(stdout) {
-			t.Errorf("%s is not listed as not built yet:\n%s", verb, stdout)
-		}
-		if code, _, stderr := client(t, "", "", verb); code != exitUsage || stderr != "client: "+verb+" is not built yet\n" {
-			t.Errorf("%s: exit code %d: %s", verb, code, stderr)
 		}
 	}
 }

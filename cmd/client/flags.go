@@ -40,6 +40,7 @@ type commandLine struct {
 	Start      startVerb      `cmd:"" help:"Start a workflow run."`
 	Get        getVerb        `cmd:"" help:"Print the last committed state, without waking the object."`
 	Describe   describeVerb   `cmd:"" help:"Show what an object is doing, or the hooks of a type."`
+	At         atVerb         `cmd:"" help:"Print the state as it was after a log sequence."`
 	Events     eventsVerb     `cmd:"" help:"Print the event log."`
 	Tail       tailVerb       `cmd:"" help:"Print an output stream."`
 	Ls         lsVerb         `cmd:"" help:"List runs."`
@@ -53,8 +54,6 @@ type commandLine struct {
 	Drain      drainVerb      `cmd:"" help:"Move everything away from a node."`
 	Dead       deadVerb       `cmd:"" help:"List, show, retry or drop dead letters."`
 	Bench      benchVerb      `cmd:"" help:"Measure calls under closed-loop load."`
-
-	At laterVerb `cmd:"" help:"Print the state as it was after a log sequence. Not built yet."`
 }
 
 // helpFlag prints the help and ends the parsing with errHelp.

@@ -53,7 +53,7 @@ func run(ctx context.Context, args, env []string, stdin io.Reader, stdout, stder
 	}
 	fmt.Fprintf(stderr, "client: %s\n", errorText(err))
 	code := exitCode(err)
-	if code == exitUsage && !errors.Is(err, errNotBuilt) {
+	if code == exitUsage {
 		fmt.Fprintln(stderr, "client: --help shows how")
 	}
 	return code
