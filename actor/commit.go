@@ -152,6 +152,7 @@ func (r *run) append(ctx context.Context, e *Entry) (uint64, error) {
 		if err == nil {
 			return seq, nil
 		}
+		r.part.suspect(r.addr)
 		if errors.Is(err, ErrAppendRefused) && !doubt {
 			return 0, err
 		}
@@ -306,6 +307,7 @@ func (r *run) after(t *turn, batch []item) {
 		batch[i].end(true)
 	}
 	r.outbox.start(r)
+	r.tidy()
 	if r.x.stalled {
 		r.part.putBack(r, []item{{kind: itemResume}})
 	}

@@ -52,6 +52,7 @@ func (h *Host) Own(ctx context.Context, claims []Claim) error {
 		}
 		p.deliver(addr, item{kind: itemResume, seq: seq})
 	}
+	h.spawn(func() { h.findLeftovers(slices.Collect(maps.Values(added))) })
 	h.inbox.again()
 	h.log.InfoContext(ctx, "partitions taken", "partitions", len(claims), "unsettled_runs", len(left))
 	return nil

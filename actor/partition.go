@@ -30,12 +30,14 @@ type partition struct {
 	shown     Checkpoint // what Checkpoint returned last
 	shownAt   time.Time
 	active    bool // something was committed since
+	leftover  leftovers
 }
 
 func newPartition(h *Host, c Claim) *partition {
 	p := &partition{
 		host: h, claim: c, runs: map[Address]*run{}, working: map[*run]struct{}{},
 		types: map[string]bool{}, kept: map[uint64]keptSend{}, unsettled: map[Address]uint64{}, appending: map[*run]uint64{}, shown: c.Checkpoint,
+		leftover: leftovers{},
 	}
 	for _, typ := range c.Checkpoint.Types {
 		p.types[typ] = true

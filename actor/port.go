@@ -16,6 +16,7 @@ type EventLog interface {
 	// Append neither retries nor keeps e.
 	Append(ctx context.Context, e *Entry, expected uint64) (uint64, error)
 	RecordLog
+	RecordParts
 	// Scan walks the object's whole subject, oldest first. It is slow on old objects:
 	// only for objects whose last message is foreign.
 	Scan(ctx context.Context, addr Address) iter.Seq2[*Entry, error]
@@ -37,6 +38,24 @@ type RecordLog interface {
 	// Read returns the message with this sequence in the object's log stream. [ErrNoRecord] when there is
 	// none, or when it belongs to another object.
 	Read(ctx context.Context, addr Address, seq uint64) (*Entry, error)
+}
+
+// RecordParts is what a log has of records that are too large for one message: each append of one stores parts first, then the
+// record that names them. An append that ends as [ErrAppendConflict] or [ErrAppendRefused] has removed its parts, or tried to.
+type RecordParts interface {
+	// Attempts returns the appends in a partition that have parts, those of records in the log among them: of one object, or of all
+	// when addr is zero.
+	Attempts(ctx context.Context, partition int, addr Address) (map[Address][]Attempt, error)
+	// RemoveAttempt forgets the parts of an append of the object's, unless record next, the first that follows a.After in
+	// the log, is that append. It may be repeated.
+	RemoveAttempt(ctx context.Context, addr Address, a Attempt, next uint64) error
+}
+
+// Attempt is an append of a large record, by its parts.
+type Attempt struct {
+	After       uint64 // sequence of the object's last message when it was made: its record is the next one, or is not in the log
+	Incarnation string // of the run
+	ID          string
 }
 
 // Entry is one record with what its headers say.

@@ -98,6 +98,7 @@ const (
 	itemExpired                  // callers' time is up
 	itemBuried                   // a dead letter is kept
 	itemTouched                  // somebody else appended to the log
+	itemLeftover                 // there are parts of large records to look at
 )
 
 // item is something for a run's worker.

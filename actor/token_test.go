@@ -77,6 +77,12 @@ func (s *slowTokens) Resolve(context.Context, string) (TokenHolder, bool, error)
 // memoryLog is the log of one object.
 type memoryLog struct{ entries []*Entry }
 
+func (*memoryLog) Attempts(context.Context, int, Address) (map[Address][]Attempt, error) {
+	return nil, nil
+}
+
+func (*memoryLog) RemoveAttempt(context.Context, Address, Attempt, uint64) error { return nil }
+
 func (l *memoryLog) Append(_ context.Context, e *Entry, expected uint64) (uint64, error) {
 	if expected != uint64(len(l.entries)) {
 		return 0, ErrAppendConflict

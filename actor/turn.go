@@ -55,7 +55,7 @@ func (t *turn) apply(it *item) {
 		r.expire()
 	case itemBuried:
 		r.burying = slices.DeleteFunc(r.burying, func(b BuriedSend) bool { return b.Inbox == it.inbox })
-	case itemResume, itemTouched:
+	case itemResume, itemTouched, itemLeftover:
 	}
 }
 

@@ -246,6 +246,12 @@ func (w *world) Remove(ctx context.Context, a Address, seq uint64) (err error) {
 	return nil
 }
 
+func (w *world) Attempts(context.Context, int, Address) (map[Address][]Attempt, error) {
+	return nil, nil
+}
+
+func (w *world) RemoveAttempt(context.Context, Address, Attempt, uint64) error { return nil }
+
 func (w *world) Scan(_ context.Context, a Address) iter.Seq2[*Entry, error] {
 	return func(yield func(*Entry, error) bool) {
 		w.mu.Lock()

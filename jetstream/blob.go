@@ -24,38 +24,36 @@ type manifest struct {
 	Run         string            `json:"run"`
 	Incarnation string            `json:"incarnation"`
 	Epoch       uint64            `json:"epoch"`
-	Events      []json.RawMessage `json:"events"` // none: they are in the parts
-	Blobs       []uint64          `json:"blobs"`  // sequences of the parts, in order
-	Size        int               `json:"size"`   // of the body
-	SHA256      string            `json:"sha256"` // of the body, hex
+	Events      []json.RawMessage `json:"events"`          // none: they are in the parts
+	Blobs       []uint64          `json:"blobs"`           // sequences of the parts, in order
+	Size        int               `json:"size"`            // of the body
+	SHA256      string            `json:"sha256"`          // of the body, hex
+	Parts       string            `json:"parts,omitempty"` // last token of their subject
 }
 
 // errNotSplit: the header says parts, but the body is no manifest.
 var errNotSplit = errors.New("not a manifest")
 
-// split stores e's body in parts and returns the manifest that stands for it. When it fails, the record is not written;
-// parts that are stored already stay, unreferenced.
-func (l *Log) split(ctx context.Context, partition int, e *actor.Entry) (body []byte, parts int, err error) {
+// split stores e's body in parts and returns the manifest that stands for it. When it fails, the record is not written, and
+// the manifest has the parts that are known to be stored.
+func (l *Log) split(ctx context.Context, partition int, e *actor.Entry, expected uint64) (m manifest, err error) {
 	if len(e.Body) > MaxRecord {
-		return nil, 0, fmt.Errorf("a record of %d bytes; at most %d are allowed", len(e.Body), MaxRecord)
+		return m, fmt.Errorf("a record of %d bytes; at most %d are allowed", len(e.Body), MaxRecord)
 	}
-	m, err := manifestOf(e.Body)
-	if err != nil {
-		return nil, 0, err
+	if m, err = manifestOf(e.Body); err != nil {
+		return m, err
 	}
-	subject := l.store.names.Blob(partition, e.Address)
+	m.Parts = newAttempt(expected, m.Incarnation)
+	subject := l.store.names.Blob(partition, e.Address, m.Parts)
 	for rest := e.Body; len(rest) > 0; {
 		n := min(len(rest), l.store.maxBody())
 		ack, err := l.store.js.Publish(perRequest(ctx), subject, rest[:n], js.WithExpectStream(l.store.names.BlobsStream()))
 		if err != nil {
-			return nil, 0, fmt.Errorf("store part %d: %w", len(m.Blobs), err)
+			return m, fmt.Errorf("store part %d: %w", len(m.Blobs), err)
 		}
 		m.Blobs, rest = append(m.Blobs, ack.Sequence), rest[n:]
 	}
-	if body, err = json.Marshal(m); err != nil {
-		return nil, 0, fmt.Errorf("encode manifest: %w", err)
-	}
-	return body, len(m.Blobs), nil
+	return m, nil
 }
 
 // manifestOf is the manifest of a record without its parts. It reads no more of the body than it needs, which begins with
@@ -98,11 +96,7 @@ func parseManifest(body []byte) (manifest, error) {
 }
 
 // removeParts removes the parts that a manifest names.
-func (l *Log) removeParts(ctx context.Context, body []byte) error {
-	m, err := parseManifest(body)
-	if err != nil {
-		return nil //nolint:nilerr // it has none
-	}
+func (l *Log) removeParts(ctx context.Context, m manifest) error {
 	for _, seq := range m.Blobs {
 		if err := l.store.remove(ctx, l.store.names.BlobsStream(), seq); err != nil {
 			return fmt.Errorf("remove part %d: %w", seq, err)

@@ -11,7 +11,7 @@ import (
 
 // State returns the last committed state of an object, or the last checkpoint of a run, as JSON; null when
 // there is none. It does not wake the object. A state that fits into no message is read from the log: see
-// [Client.StateAt], and then has the version that it was recorded in.
+// [Client.StateAt], and then has the version that it was recorded in. Who may not read logs gets [actor.ErrTooLarge] for it.
 func (c *Client) State(ctx context.Context, addr actor.Address) (json.RawMessage, error) {
 	state, err := c.read(ctx, addr, actor.HookState)
 	var (
@@ -19,7 +19,11 @@ func (c *Client) State(ctx context.Context, addr actor.Address) (json.RawMessage
 		large actor.LargeState
 	)
 	if errors.As(err, &e) && e.Code == actor.CodeTooLarge && json.Unmarshal(e.Details, &large) == nil && large.Seq > 0 {
-		return c.StateAt(ctx, addr, large.Seq)
+		logged, failed := c.StateAt(ctx, addr, large.Seq)
+		if failed == nil {
+			return logged, nil
+		}
+		err = fmt.Errorf("%w; %w", err, failed)
 	}
 	return state, err
 }

@@ -44,7 +44,9 @@ func (l *Log) Remove(ctx context.Context, addr actor.Address, seq uint64) error 
 		return nil // somebody else's
 	}
 	if err == nil && m.Header.Get(HeaderBlobs) != "" {
-		err = l.removeParts(ctx, m.Data)
+		if parts, bad := parseManifest(m.Data); bad == nil {
+			err = l.removeParts(ctx, parts)
+		}
 	}
 	if err == nil {
 		err = l.store.remove(ctx, stream, seq)

@@ -89,7 +89,7 @@ func (l logReader) join(ctx context.Context, addr actor.Address, body []byte) ([
 	}
 	var (
 		whole   bytes.Buffer
-		subject = l.names.Blob(router.Partition(addr, l.meta.Partitions), addr)
+		subject = l.names.Blob(router.Partition(addr, l.meta.Partitions), addr, m.Parts)
 	)
 	for i, seq := range m.Blobs {
 		part, err := l.get(ctx, l.names.BlobsStream(), getRequest{Seq: seq})

@@ -363,6 +363,14 @@ func testLogBlobs(t *testing.T, r *rig) {
 	if got := scan(t, l, addr); len(got) != 3 {
 		t.Errorf("scan gives %d", len(got))
 	}
+	large := string(bytes.Repeat([]byte(" "), 2*l.store.maxBody()))
+	if _, err := l.Append(ctx, entry(addr, "late", `{"v":1,"incarnation":"i"}`+large), 1); !errors.Is(err, actor.ErrAppendConflict) {
+		t.Errorf("an append after another record: %v", err)
+	}
+	attempts, err := l.Attempts(ctx, r.store.Partition(addr), addr)
+	if err != nil || len(attempts[addr]) != 2 {
+		t.Errorf("parts of %v are left, %v; want those of two appends", attempts, err)
+	}
 	blobs, err := r.store.js.Stream(ctx, r.store.names.BlobsStream())
 	if err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 func (s *Store) noOverlap(ctx context.Context) error {
 	n := s.names
 	subjects := []string{
-		n.HookAll(), n.dot + "log.*.*.*", n.BlobAll(), n.TimerAll(), n.FireAll(), n.DeadAll(), n.EmitAll(),
+		n.HookAll(), n.dot + "log.*.*.*", n.BlobAll(), n.BlobOld(), n.TimerAll(), n.FireAll(), n.DeadAll(), n.EmitAll(),
 		n.CallAll(), n.Own(0, ownCall, "*", "*", "*"), n.OutAll(),
 	}
 	for _, bucket := range n.buckets() {

@@ -23,7 +23,7 @@ func (s *Store) streams() []js.StreamConfig {
 			Discard:          js.DiscardNew, MaxBytes: s.cfg.InboxBytes, Duplicates: 100 * time.Millisecond,
 		},
 		{Name: n.TimersStream(), Subjects: []string{n.TimerAll(), n.FireAll()}, Description: "alarms", AllowMsgSchedules: true, AllowRollup: true},
-		{Name: n.BlobsStream(), Subjects: []string{n.BlobAll()}, Description: "parts of large records"},
+		{Name: n.BlobsStream(), Subjects: []string{n.BlobAll(), n.BlobOld()}, Description: "parts of large records"},
 		{Name: n.DeadStream(), Subjects: []string{n.DeadAll()}, Description: "dead letters"},
 		{
 			Name: n.OutStream(), Subjects: []string{n.EmitAll()}, Description: "output streams",
@@ -77,7 +77,10 @@ func (s *Store) stream(ctx context.Context, want js.StreamConfig) (*js.StreamInf
 	stream, err := s.js.Stream(asking, want.Name)
 	switch {
 	case err == nil:
-		info := stream.CachedInfo()
+		info, err := s.addSubjects(ctx, stream.CachedInfo(), want)
+		if err != nil {
+			return nil, err
+		}
 		if err := s.checkStream(info.Config, want); err != nil {
 			return nil, err
 		}
@@ -99,6 +102,20 @@ func (s *Store) lost(what, name string, err error) error {
 	}
 	return fmt.Errorf("%w: %s %s is missing, although the store was complete on %s: restore it from a backup",
 		ErrIncompatible, what, name, s.meta.Created.Format(time.RFC3339))
+}
+
+// addSubjects gives the stream of parts the subjects that an earlier version made it without.
+func (s *Store) addSubjects(ctx context.Context, info *js.StreamInfo, want js.StreamConfig) (*js.StreamInfo, error) {
+	if want.Name != s.names.BlobsStream() || !slices.Equal(info.Config.Subjects, []string{s.names.BlobOld()}) {
+		return info, nil
+	}
+	cfg := info.Config
+	cfg.Subjects = want.Subjects
+	stream, err := s.js.UpdateStream(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("add subjects to stream %s: %w", cfg.Name, err)
+	}
+	return stream.CachedInfo(), nil
 }
 
 // allowTTL lets messages have a TTL in a stream that an earlier version made without.

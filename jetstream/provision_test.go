@@ -355,3 +355,25 @@ func FuzzParseMeta(f *testing.F) {
 		}
 	})
 }
+
+// TestProvision_oldBlobs opens a store whose parts of large records had no subject for each append.
+func TestProvision_oldBlobs(t *testing.T) {
+	s := natstest.Server(t)
+	nc := natstest.Connect(t, s)
+	store := provision(t, nc, Config{})
+	stream, err := store.js.Stream(short(t), store.names.BlobsStream())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := stream.CachedInfo().Config
+	cfg.Subjects = []string{store.names.BlobOld()}
+	if _, err := store.js.UpdateStream(short(t), cfg); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		provision(t, nc, Config{})
+		if stream, err = store.js.Stream(short(t), store.names.BlobsStream()); err != nil || len(stream.CachedInfo().Config.Subjects) != 2 {
+			t.Errorf("its subjects are %v, %v", stream.CachedInfo().Config.Subjects, err)
+		}
+	}
+}

@@ -16,11 +16,17 @@ func (n Names) Log(p int, addr actor.Address) string { return n.inPartition("log
 // LogAll matches the event logs of partition p.
 func (n Names) LogAll(p int) string { return n.dot + "log." + strconv.Itoa(p) + ".*.*" }
 
-// Blob is the subject of the parts of an object's large records.
-func (n Names) Blob(p int, addr actor.Address) string { return n.inPartition("blob", p, addr) }
+// Blob is the subject of the parts of one append of a large record. Without an append it is where they were all stored
+// by versions before those had subjects of their own.
+func (n Names) Blob(p int, addr actor.Address, attempt string) string {
+	return strings.TrimSuffix(n.inPartition("blob", p, addr)+"."+attempt, ".")
+}
 
-// BlobAll matches every part of a large record.
-func (n Names) BlobAll() string { return n.dot + "blob.*.*.*" }
+// BlobAll matches every part of a large record, and BlobOld those of versions before.
+func (n Names) BlobAll() string { return n.dot + "blob.*.*.*.*" }
+
+// BlobOld is explained at [Names.BlobAll].
+func (n Names) BlobOld() string { return n.dot + "blob.*.*.*" }
 
 // Fire is the subject that an object's timers fire to.
 func (n Names) Fire(p int, addr actor.Address) string { return n.inPartition("fire", p, addr) }
@@ -189,6 +195,16 @@ func (n Names) ParseOwn(subject string) (p int, verb string, tokens []string, er
 // ParseLog reads the subject of an object's event log.
 func (n Names) ParseLog(subject string) (p int, addr actor.Address, err error) {
 	return n.parseInPartition(subject, "log")
+}
+
+// ParseBlob reads the subject of parts that belong to an append.
+func (n Names) ParseBlob(subject string) (addr actor.Address, attempt string, err error) {
+	i := strings.LastIndexByte(subject, '.')
+	if i < 0 {
+		return actor.Address{}, "", fmt.Errorf("subject %q: no append", subject)
+	}
+	_, addr, err = n.parseInPartition(subject[:i], "blob")
+	return addr, subject[i+1:], err
 }
 
 // ParseFire reads the subject of a firing.

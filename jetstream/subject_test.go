@@ -22,14 +22,14 @@ func TestNames_subjects(t *testing.T) {
 	n := mustNames(t, "acme")
 	a := actor.Address{Type: "counter", Key: "a.b c"}
 	got := []string{
-		n.Log(7, a), n.LogAll(7), n.Blob(7, a), n.Fire(7, a), n.Timer(7, a, "x.1"), n.Call(a, "action"), n.Hook(a, "action"),
+		n.Log(7, a), n.LogAll(7), n.Blob(7, a, ""), n.Blob(7, a, "3-i-f"), n.Fire(7, a), n.Timer(7, a, "x.1"), n.Call(a, "action"), n.Hook(a, "action"),
 		n.Own(7, "call", "counter", "k", "h"), n.Dead("counter", "a.b"), n.Emit(a, "default"), n.Out(a, "default"),
 		n.Call(actor.Address{Type: "counter", Key: actor.KeyType}, actor.HookDescribe),
 		n.Call(actor.Address{Type: "counter", Key: actor.KeyType}, "action"),
 		n.Call(actor.Address{Type: actor.TypeToken, Key: "counter:x/y"}, actor.HookResume),
 	}
 	want := []string{
-		"acme.log.7.counter.a%2Eb%20c", "acme.log.7.*.*", "acme.blob.7.counter.a%2Eb%20c", "acme.fire.7.counter.a%2Eb%20c",
+		"acme.log.7.counter.a%2Eb%20c", "acme.log.7.*.*", "acme.blob.7.counter.a%2Eb%20c", "acme.blob.7.counter.a%2Eb%20c.3-i-f", "acme.fire.7.counter.a%2Eb%20c",
 		"acme.timer.7.counter.a%2Eb%20c.x%2E1", "acme.call.counter.a%2Eb%20c.action", "acme.hook.counter.a%2Eb%20c.action",
 		"acme.own.7.call.counter.k.h", "acme.dead.counter.a%2Eb", "acme.emit.counter.a%2Eb%20c.default", "acme.out.counter.a%2Eb%20c.default",
 		"acme.call.counter.$type.$describe", "acme.call.counter.%24type.action", "acme.call.$token.counter:x%2Fy.$resume",
