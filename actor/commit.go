@@ -224,6 +224,7 @@ func (r *run) committed(t *turn, rec *Record, e *Entry, seq uint64) {
 	r.heirOf = 0
 	r.index, r.last, r.lastRec, r.count = e.Index, max(seq, r.last), seq, rec.N
 	r.tail.written(seq, rec, r.x.encoded)
+	r.recent = recentOutcomes(rec.Events, len(e.Body))
 	if rec.IDs != nil {
 		if r.tableAt = seq; rec.IDsBefore == 0 {
 			r.tables = nil
@@ -251,6 +252,28 @@ func (r *run) committed(t *turn, rec *Record, e *Entry, seq uint64) {
 	r.x.journal.written()
 	r.letOutFirst()
 	r.resettle(seq)
+}
+
+// largeRecord is the size of a record, in bytes, that takes so long to read that callers who repeat themselves meanwhile would
+// keep its owner busy with that.
+const largeRecord = 1 << 20
+
+// recentOutcomes returns the outcomes in a record of this size that should be kept in memory; nil: none.
+func recentOutcomes(events []Event, size int) (outcomes []Event) {
+	if size < largeRecord {
+		return nil
+	}
+	total := 0
+	for i := range events {
+		if ev := &events[i]; ev.Type == CallCompleted || ev.Type == CallFailed {
+			outcomes = append(outcomes, *ev)
+			total += len(ev.Result)
+		}
+	}
+	if total > largeRecord {
+		return nil
+	}
+	return outcomes
 }
 
 // resettle tells the partition whether the run has something left to do, and since which record; seq is the last one.

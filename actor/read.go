@@ -282,13 +282,17 @@ func (r *run) logged(ctx context.Context, want eventsRequest) (out [][]byte, nex
 
 // answerAgain gives a repeated call its first outcome, from the log.
 func (r *run) answerAgain(req *Request, known *IDEntry) {
-	rec, err := r.records.one(r.part.ctx, known.Seq)
-	if err != nil {
-		req.fail(asError(err, CodeUnavailable))
-		return
+	events := r.recent
+	if known.Seq != r.lastRec || events == nil {
+		rec, err := r.records.one(r.part.ctx, known.Seq)
+		if err != nil {
+			req.fail(asError(err, CodeUnavailable))
+			return
+		}
+		events = rec.Events
 	}
-	for i := range rec.Events {
-		ev := &rec.Events[i]
+	for i := range events {
+		ev := &events[i]
 		if ev.ID == req.Header.CallID && (ev.Type == CallCompleted || ev.Type == CallFailed) {
 			req.answer(outcomeOf(ev, known.Seq))
 			return

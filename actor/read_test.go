@@ -99,3 +99,33 @@ func TestRead_Events(t *testing.T) {
 		}
 	}
 }
+
+// TestRead_AnswerAgain: callers who repeat themselves do not have a large record read again and again, and a node that comes
+// later reads it.
+func TestRead_AnswerAgain(t *testing.T) {
+	w := newWorld(t)
+	log := &counting{world: w}
+	addr := Address{"notebook", "k"}
+	with := func(c *Config) { c.Log = log }
+	h := w.host("a", with, notebooks())
+	w.own(h, 1, Checkpoint{})
+	first := w.result(ask(h, addr, "fill", "id", "20000"))
+	if len(w.log[0].Body) < largeRecord {
+		t.Fatalf("the record has %d bytes", len(w.log[0].Body))
+	}
+	before := log.reads.Load()
+	for range 3 {
+		if got := w.result(ask(h, addr, "fill", "id", "20000")); got != first {
+			t.Errorf("repeated: %s, want %s", got, first)
+		}
+	}
+	if n := log.reads.Load() - before; n != 0 {
+		t.Errorf("%d reads", n)
+	}
+	h.Close()
+	h = w.host("b", with, notebooks())
+	w.own(h, 2, Checkpoint{})
+	if got := w.result(ask(h, addr, "fill", "id", "20000")); got != first {
+		t.Errorf("repeated after a restart: %s, want %s", got, first)
+	}
+}

@@ -35,6 +35,7 @@ type run struct {
 	lastRec     uint64     // sequence of the last record: last, unless foreign messages followed
 	index       Index      // of the last record
 	tail        stateTail  // an object's state in the log
+	recent      []Event    // outcomes in the last record, where it is too large to be read for each caller that asks again
 	records     recordReader
 	trim        trimmer
 	snapshotAt  uint64            // record with the last checkpoint of a run function; 0: none
@@ -248,6 +249,7 @@ func (r *run) unload() {
 	clear(r.bodies)
 	r.streams.forget()
 	clear(r.openAt)
+	r.recent = nil
 	r.startedBy, r.heirOf, r.tail, r.trim, r.tables = "", 0, stateTail{}, trimmer{}, nil
 	r.ids, r.recovered, r.startedWith, r.parked, r.claimed, r.ended = nil, nil, nil, nil, false, nil
 	if r.x != nil {
