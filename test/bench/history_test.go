@@ -95,40 +95,52 @@ func BenchmarkRestart(b *testing.B) {
 	}
 }
 
-// BenchmarkStateBytes is what one call writes to the log that changes 40 bytes of a state, whole states included.
+// BenchmarkStateBytes is what one call writes to the log that changes 40 bytes of a state, whole states included, or all of
+// it, and what it costs in time and memory.
 func BenchmarkStateBytes(b *testing.B) {
-	for _, size := range []int{1 << 10, 100 << 10, 1 << 20, 7 << 20} {
-		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
-			type text struct{ Lines []string }
-			o := actor.NewObject[text]("text")
-			actor.NewMethod(o, "set", func(s *text, _ actor.Context, n int) (int, error) {
-				for len(s.Lines)*44 < size {
-					s.Lines = append(s.Lines, fmt.Sprintf("%040d", len(s.Lines)))
-				}
-				s.Lines[n*7919%len(s.Lines)] = fmt.Sprintf("%040x", n)
-				return n, nil
-			})
-			cfg := harness.Config(b)
-			cfg.Listen, cfg.Sync = "none", perdure.SyncInterval
-			n := harness.Run(b, cfg, o)
-			written := func() (sum uint64) {
-				for _, name := range append(harness.LogStreams(b, n.Conn()), "PERDURE_BLOBS") {
-					sum += harness.State(b, n.Conn(), name).Bytes
-				}
-				return sum
-			}
-			call := func(i int) {
-				if _, err := n.Client().Call(b.Context(), o.At("k"), "set", fmt.Append(nil, i), actor.CallHeader{}); err != nil {
-					b.Fatal(err)
-				}
-			}
-			call(0)
-			before, i := written(), 0
-			for b.Loop() {
-				i++
-				call(i)
-			}
-			b.ReportMetric(float64(written()-before)/float64(i), "bytes/call")
-		})
+	for _, size := range []int{1 << 10, 100 << 10, 1 << 20, 10 << 20, 64 << 20} {
+		for _, hook := range []string{"line", "all"} {
+			b.Run(fmt.Sprintf("%dKiB/%s", size>>10, hook), func(b *testing.B) { stateBytes(b, size, hook) })
+		}
 	}
+}
+
+func stateBytes(b *testing.B, size int, hook string) {
+	b.Helper()
+	type text struct{ Lines []string }
+	o := actor.NewObject[text]("text")
+	lines := size / 44 // of 43 bytes each
+	actor.NewMethod(o, "line", func(s *text, _ actor.Context, n int) (int, error) {
+		s.Lines[n*7919%lines] = fmt.Sprintf("%040x", n)
+		return n, nil
+	})
+	actor.NewMethod(o, "all", func(s *text, _ actor.Context, n int) (int, error) {
+		s.Lines = make([]string, lines)
+		for i := range s.Lines {
+			s.Lines[i] = fmt.Sprintf("%020d%020d", n, i*n)
+		}
+		return n, nil
+	})
+	cfg := harness.Config(b)
+	cfg.Listen, cfg.Sync = "none", perdure.SyncInterval
+	n := harness.Run(b, cfg, o)
+	written := func() (sum uint64) {
+		for _, name := range append(harness.LogStreams(b, n.Conn()), "PERDURE_BLOBS") {
+			sum += harness.State(b, n.Conn(), name).Bytes
+		}
+		return sum
+	}
+	call := func(hook string, i int) {
+		if _, err := n.Client().Call(b.Context(), o.At("k"), hook, fmt.Append(nil, i), actor.CallHeader{Timeout: time.Minute}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	call("all", 0)
+	before, i := written(), 0
+	b.ReportAllocs()
+	for b.Loop() {
+		i++
+		call(hook, i)
+	}
+	b.ReportMetric(float64(written()-before)/float64(i), "bytes/call")
 }
