@@ -22,10 +22,10 @@ func TestChunk_headers(t *testing.T) {
 	}
 	for name, c := range map[string]*actor.Chunk{
 		"chunk":      {Address: addr, Stream: "s", Seq: 9, Index: 5, Data: json.RawMessage(`{"a":1}`), Writer: writer},
-		"first":      {Address: addr, Stream: "s", Seq: 9, Data: json.RawMessage(`null`)},
+		"first":      {Address: addr, Stream: "s", Seq: 9, Data: json.RawMessage(`null`), Writer: actor.WriterState{Incarnation: "i"}},
 		"rewind":     {Address: addr, Stream: "s", Seq: 9, Kind: actor.ChunkRewind, Index: 0, Writer: writer},
 		"end":        {Address: addr, Stream: "s", Seq: 9, Kind: actor.ChunkEnd, Index: 6, Writer: writer},
-		"with a TTL": {Address: addr, Stream: "s", Seq: 9, Data: json.RawMessage(`1`), TTL: time.Hour},
+		"with a TTL": {Address: addr, Stream: "s", Seq: 9, Data: json.RawMessage(`1`), TTL: time.Hour, Writer: actor.WriterState{Incarnation: "i"}},
 	} {
 		got, ok := parseChunk(addr, "s", &stored{Seq: 9, Header: formatChunk(c), Data: c.Data})
 		if diff := cmp.Diff(got, c); !ok || diff != "" {
@@ -104,7 +104,7 @@ func randomHistory(rng *rand.Rand, n int) (h *history, want []string) {
 			h.all = append(h.all, &stored{Seq: seq, Data: []byte("noise")})
 			seq++
 		}
-		c.Address = historyOf
+		c.Address, c.Writer.Incarnation = historyOf, "i"
 		h.all = append(h.all, &stored{Seq: seq, Header: formatChunk(c), Data: c.Data})
 	}
 	for range n {
@@ -189,7 +189,7 @@ func TestChunks_begin(t *testing.T) {
 func TestChunks_probes(t *testing.T) {
 	h := &history{lag: 1 << 40}
 	for i := range 5000 {
-		c := &actor.Chunk{Address: historyOf, Index: uint64(i), Data: json.RawMessage("1")}
+		c := &actor.Chunk{Address: historyOf, Index: uint64(i), Data: json.RawMessage("1"), Writer: actor.WriterState{Incarnation: "i"}}
 		h.all = append(h.all, &stored{Seq: 1_000_000 + 7*uint64(i), Header: formatChunk(c), Data: c.Data})
 	}
 	c, _, err := lastChunk(t.Context(), h, "s", historyOf, "s")
