@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/perdure/perdure/internal/bubble"
 )
 
 // server is the schedules of a world as JetStream keeps them: they fire into a stream from which firings are read again until
@@ -464,4 +466,60 @@ func TestAlarm_Again(t *testing.T) {
 			t.Errorf("%d armings, want 5", len(ids))
 		}
 	})
+}
+
+// TestAlarm_ChangedBeforeDue: what a method did to an alarm, and saw of it, holds when the alarm comes due while the method
+// waits, and another node goes on with it.
+func TestAlarm_ChangedBeforeDue(t *testing.T) {
+	for _, moved := range []bool{false, true} {
+		t.Run(fmt.Sprint(moved), func(t *testing.T) {
+			bubble.Run(t, func(t *testing.T) {
+				ring := AlarmRef[None]("ring")
+				o := NewObject[chime]("chime")
+				NewMethod(o, "set", func(_ *chime, ctx Context, key string) (None, error) {
+					return None{}, ring.Set(ctx, key, Now(ctx).Add(time.Second), None{})
+				})
+				NewMethod(o, "take", func(_ *chime, ctx Context, _ None) (string, error) {
+					all, err := ring.List(ctx)
+					if err != nil {
+						return "", err
+					}
+					had := ring.Cancel(ctx, "a")
+					return fmt.Sprint(len(all), had), Sleep(ctx, 1500*time.Millisecond)
+				})
+				NewAlarm(o, "ring", func(s *chime, ctx Context, _ None) error {
+					s.Rang = append(s.Rang, ctx.scope().x.current.alarm.key)
+					return nil
+				})
+				d := &deploy{world: newWorld(t)}
+				d.next(o)
+				d.result(ask(d.h, bell, "set", "", `"a"`))
+				d.result(ask(d.h, bell, "set", "", `"b"`))
+				out := ask(d.h, bell, "take", "take", "null")
+				d.until("both are due", func() bool {
+					n := 0
+					for _, e := range d.log {
+						rec, _ := DecodeRecord(e.Body)
+						for _, ev := range rec.Events {
+							if ev.Type == WaitCompleted && ev.alarm() {
+								n++
+							}
+						}
+					}
+					return n == 2
+				})
+				if moved {
+					d.next(o)
+					out = ask(d.h, bell, "take", "take", "null")
+				}
+				if got := d.result(out); got != `"2 true"` {
+					t.Errorf("the method found %s", got)
+				}
+				if got := d.result(ask(d.h, bell, HookState, "", "")); got != `{"Rang":["b"]}` {
+					t.Errorf("state %s: a was cancelled", got)
+				}
+				d.h.Close()
+			})
+		})
+	}
 }

@@ -118,6 +118,22 @@ func (t *alarmTable) restore(entries []AlarmEntry) {
 	t.changed = false
 }
 
+// rewind puts back what fires in a history that is about to be replayed: a method that runs in it saw the table with it.
+func (t *alarmTable) rewind(history []pastEvent) (undo func()) {
+	var fired []AlarmEntry
+	for i := range history {
+		if ev := &history[i].Event; ev.Type == WaitCompleted && ev.alarm() {
+			fired = append(fired, AlarmEntry{ID: ev.ID, Name: ev.Name, Key: ev.Key, Due: *ev.Due, Payload: ev.Payload, Attempt: ev.Attempt})
+		}
+	}
+	if fired == nil {
+		return func() {}
+	}
+	last := t.entries()
+	t.restore(append(fired, last...))
+	return func() { t.restore(last) }
+}
+
 // alarmOverhead is about what an entry takes in a record beside its payload, in bytes.
 const alarmOverhead = 160
 

@@ -166,7 +166,11 @@ func (r *run) replay(ctx context.Context, records []entryRecord, last *Record) e
 			r.x.recall(records)
 		}
 	case r.typ.object != nil:
-		r.x.replay(objectHistory(records))
+		past := objectHistory(records)
+		undo := r.x.alarms.rewind(past.history)
+		if r.x.replay(past); r.x.err != nil {
+			undo()
+		}
 	default:
 		r.x.replay(workflowHistory(records))
 		if r.x.err != nil && !r.x.journal.live() {
