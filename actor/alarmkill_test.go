@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/perdure/perdure/internal/bubble"
 )
 
 // chimePlan is what callers do to one object, and when, in ms. Whatever dies meanwhile, its alarms ring as chimeWant says.
@@ -161,4 +163,48 @@ func (a accident) happens(t *testing.T) bool {
 		}
 	}
 	return struck
+}
+
+// TestAlarm_SuccessorArmed: two alarms were armed when their node died, and neither schedule was there yet. Both fire, though
+// nobody looks after the object.
+func TestAlarm_SuccessorArmed(t *testing.T) {
+	bubble.Run(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := newServer(w)
+		ended := make(chan struct{})
+		s.on = func(what string) (bool, error) {
+			select {
+			case <-ended:
+				return true, nil
+			default:
+				return what != "arm", errors.New("not now")
+			}
+		}
+		idle := func(c *Config) { c.Timers, c.Idle = s, time.Minute }
+		h := w.host("a", idle, chimes())
+		stop := w.running(h)
+		w.own(h, 1, Checkpoint{})
+		w.result(ask(h, bell, "do", "", ops(chimeOp{Key: "later", In: 3_600_000})))
+		w.result(ask(h, bell, "do", "", ops(chimeOp{Key: "sooner", In: 1_800_000})))
+		stop()
+		close(ended)
+		w.change(func() { w.issued = func() (uint64, error) { return 2, nil } })
+		h = w.host("b", idle, chimes())
+		w.running(h)
+		w.own(h, 2, Checkpoint{})
+		time.Sleep(2 * time.Hour)
+		n := 0
+		for _, e := range w.log {
+			rec, _ := DecodeRecord(e.Body)
+			for _, ev := range rec.Events {
+				if ev.Type == WaitCompleted && ev.alarm() {
+					n++
+				}
+			}
+		}
+		if n != 2 {
+			t.Errorf("%d alarms have fired by themselves", n)
+		}
+		w.rang(h, "sooner", "later")
+	})
 }

@@ -129,10 +129,12 @@ func (r *run) armEffect(a *alarm) *effect {
 	return &effect{name: "arm alarm", do: func(ctx context.Context) error { return r.host.cfg.Timers.Arm(ctx, r.addr, id, due) }}
 }
 
-// redoAlarm arms the next alarm's schedule again: nobody knows whether it was.
-func (r *run) redoAlarm() {
-	if a := r.x.alarms.first(); a != nil && r.armed[a.id] {
-		r.outbox.add(r.armEffect(a))
+// redoAlarms arms schedules again of which nobody knows whether they were: one of each alarm that was the next one once.
+func (r *run) redoAlarms() {
+	for _, a := range r.x.alarms.order {
+		if r.armed[a.id] {
+			r.outbox.add(r.armEffect(a))
+		}
 	}
 }
 

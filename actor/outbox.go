@@ -252,7 +252,7 @@ func (r *run) redo(ctx context.Context) error {
 			r.streams.noteEmit(&rec.Events[i], logPlace{rec.N, uint64(i)})
 		}
 	}
-	r.redoAlarm()
+	r.redoAlarms()
 	r.resume = 0
 	r.letOutFirst() //nolint:contextcheck // as long as the partition is owned
 	return nil
