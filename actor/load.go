@@ -177,6 +177,9 @@ func (r *run) replay(ctx context.Context, records []entryRecord, last *Record) e
 			r.x.recall(records)
 		}
 	}
+	if r.x.err != nil && r.typ.object != nil {
+		r.x.paused = last.Paused // however far the replay came
+	}
 	if at := last.Events; len(at) > 0 && r.x.journal.now.Before(at[len(at)-1].At) {
 		r.x.journal.now = at[len(at)-1].At
 	}

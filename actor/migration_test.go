@@ -496,3 +496,27 @@ func FuzzMigrations(f *testing.F) {
 		}
 	})
 }
+
+// TestLife_pausedObjectParks: a paused object that a bad deployment parks is paused when the code is mended.
+func TestLife_pausedObjectParks(t *testing.T) {
+	d := &deploy{world: newWorld(t)}
+	d.next(purses1())
+	d.calls("add", "1", "1")
+	if got := d.result(ask(d.h, purse, HookPause, "", `{"reason":"audit"}`)); got != "null" {
+		t.Fatal(got)
+	}
+	d.next(purses2(Migrate(2, func(int) (purse2, error) { return purse2{}, errors.New("bad") })))
+	if s := d.status(d.h, purse); s.Status != StatusParked {
+		t.Errorf("with bad code it is %s", s.Status)
+	}
+	for range 2 {
+		d.next(purses2(Migrate(2, toPurse2)))
+		if s := d.status(d.h, purse); s.Status != StatusPaused || s.Reason != "audit" {
+			t.Errorf("with mended code it is %s, %q", s.Status, s.Reason)
+		}
+	}
+	if got := d.result(ask(d.h, purse, HookUnpause, "", "")); got != "null" {
+		t.Error(got)
+	}
+	d.calls("add", "1", "2")
+}
