@@ -327,3 +327,30 @@ func TestHost_unsettledMoves(t *testing.T) {
 		return len(listed) == 1 && listed[0].Seq > 45
 	})
 }
+
+// TestLife_endedCheckpoint: the last checkpoint of a run is its $state, also when it has ended, and on every node.
+func TestLife_endedCheckpoint(t *testing.T) {
+	do := NewHook[string, int]("do")
+	def := NewWorkflow("errand", func(ctx Context, _ None) (int, error) {
+		n, _ := Continued[int](ctx)
+		call, err := do.Create(ctx).Await(ctx)
+		if err != nil || call.Payload == "return" {
+			return n, err
+		}
+		call.Reply(ctx, n)
+		ContinueFrom(ctx, n+1)
+		return 0, nil
+	}, do)
+	d := &deploy{world: newWorld(t)}
+	d.next(def)
+	for range 3 {
+		d.result(ask(d.h, errand, "do", "", `"x"`))
+	}
+	d.answer(ask(d.h, errand, "do", "", `"return"`))
+	for range 2 {
+		if got := d.result(ask(d.h, errand, HookState, "", "")); got != "3" {
+			t.Errorf("$state is %s", got)
+		}
+		d.next(def)
+	}
+}

@@ -20,6 +20,7 @@ func (x *execution) recall(records []entryRecord) {
 	for n, rec := range records {
 		events := rec.Events
 		if i := lastSnapshot(events); n == 0 && i >= 0 && rec.Compacted != nil {
+			x.encoded = events[i].Payload
 			events = slices.Concat(rec.Compacted, events[i+1:])
 		}
 		for i := range events {
@@ -66,8 +67,10 @@ func (x *execution) remember(ev *Event) {
 		x.receive(ev)
 	case CallCompleted, CallFailed:
 		x.forget(ev.ID)
-	case StepStarted, StepRetrying:
+	case StepStarted:
 		x.steps[ev.ID] = &stepRun{id: ev.ID, name: ev.Name, attempt: ev.Attempt, logged: true, ran: true}
+	case StepRetrying:
+		x.steps[ev.ID] = &stepRun{id: ev.ID, name: ev.Name, attempt: ev.Attempt + 1, due: *ev.Due, ran: true}
 	case StepCompleted, StepFailed:
 		delete(x.steps, ev.ID)
 	case WaitCreated:
