@@ -43,6 +43,7 @@ func Continued[S any](ctx Context) (v S, ok bool) {
 
 // continueFrom records the checkpoint, after the end of everything that the code has begun, and ends the code.
 func (x *execution) continueFrom(value []byte) {
+	x.admitLate()
 	for _, id := range slices.Sorted(maps.Keys(x.waits)) {
 		x.cancelTimer(x.waits[id])
 	}

@@ -27,6 +27,10 @@ func (s *scope) cancelled() bool { return s.x.cancelling != nil && !s.shielded }
 
 // end records that the run function returned. Called by the code.
 func (x *execution) end(result []byte, err error) {
+	if x.body != nil {
+		x.body.alive()
+	}
+	x.admitLate() // it may have been cancelled while it was parked
 	if err == nil && len(result) > x.limit {
 		err = Errorf(CodeTooLarge, "the result has %d bytes; at most %d are allowed", len(result), x.limit)
 	}

@@ -11,6 +11,8 @@ func (s *Step[In, Out]) Start(ctx Context, in In) *Future[Out] {
 	sc := ctx.scope()
 	x := sc.x
 	payload, failure := encode("input of step "+s.name, in)
+	x.body.alive()
+	x.admitLate()
 	if sc.cancelled() {
 		return &Future[Out]{&stepRun{name: s.name, done: true, cancelled: true}}
 	}

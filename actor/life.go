@@ -98,7 +98,14 @@ func (t *turn) cancel(reason string) {
 		return
 	}
 	t.input(Event{Type: RunCancelling, Reason: reason})
-	if x.status == StatusPending && t.run.parked == nil {
+	t.endPending()
+}
+
+// endPending ends a run that was cancelled before it was started; a parked one ends when it goes on.
+func (t *turn) endPending() {
+	r := t.run
+	if x := r.x; x.status == StatusPending && x.cancelling != nil && x.err == nil && r.parked == nil {
+		t.claim()
 		x.paused = nil
 		x.end(nil, nil)
 	}

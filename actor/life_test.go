@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -512,5 +513,118 @@ func TestLife_raced(t *testing.T) {
 				t.Errorf("outcome %+v and %d dead letters, want 410 and %d", got, len(w.dead), tc.dead)
 			}
 		})
+	}
+}
+
+// TestLife_cancelParked: a run that is cancelled while it is parked goes on as a cancelled one, whatever its code does first,
+// and that replays.
+func TestLife_cancelParked(t *testing.T) {
+	do := NewHook[string, string]("do")
+	hold := NewStep("hold", func(ctx context.Context, _ None) (None, error) { <-ctx.Done(); return None{}, ctx.Err() })
+	for name, tc := range map[string]struct {
+		then   func(ctx Context, futures []*Future[None]) (string, error)
+		status Status
+	}{
+		"returns": {func(Context, []*Future[None]) (string, error) { return "done", nil }, StatusCancelled},
+		"runs a step": {func(ctx Context, _ []*Future[None]) (string, error) {
+			if _, err := hold.Run(ctx, None{}); !errors.Is(err, ErrCancelled) {
+				return "", fmt.Errorf("a step returns %w", err)
+			}
+			return "", Sleep(WithoutCancel(ctx), time.Hour)
+		}, StatusRunning},
+		"starts a step": {func(ctx Context, _ []*Future[None]) (string, error) {
+			if _, err := hold.Start(ctx, None{}).Await(WithoutCancel(ctx)); !errors.Is(err, ErrCancelled) {
+				return "", fmt.Errorf("a step returns %w", err)
+			}
+			return "", Sleep(WithoutCancel(ctx), time.Hour)
+		}, StatusRunning},
+		"sleeps":    {func(ctx Context, _ []*Future[None]) (string, error) { return "", Sleep(ctx, time.Hour) }, StatusCancelled},
+		"continues": {func(ctx Context, _ []*Future[None]) (string, error) { ContinueFrom(ctx, 1); return "", nil }, StatusCancelled},
+		"gives a step up": {func(ctx Context, futures []*Future[None]) (string, error) {
+			futures[1].Cancel(ctx)
+			return "", Sleep(WithoutCancel(ctx), time.Hour)
+		}, StatusRunning},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var mended atomic.Bool
+			def := func() Definition {
+				return NewWorkflow("errand", func(ctx Context, _ None) (string, error) {
+					hook := do.Create(ctx)
+					if _, ok := Continued[int](ctx); ok {
+						_, err := hook.Await(ctx)
+						return "", err
+					}
+					var futures []*Future[None]
+					for range 3 {
+						futures = append(futures, hold.Start(ctx, None{}))
+					}
+					if _, err := hook.Await(ctx); err != nil {
+						return "", err
+					}
+					if !mended.Load() {
+						panic("broken")
+					}
+					return tc.then(ctx, futures)
+				}, do)
+			}
+			d := &deploy{world: newWorld(t)}
+			d.next(def())
+			d.answer(ask(d.h, errand, "do", "", `"x"`))
+			if got := d.result(tell(d.h, HookCancel, "stop")); got != "null" {
+				t.Fatal(got)
+			}
+			mended.Store(true)
+			for range 3 {
+				d.next(def())
+				if s := d.status(d.h, errand); s.Status != tc.status {
+					t.Errorf("it is %s: %s; log: %v", s.Status, s.Reason, d.events())
+				}
+			}
+			d.h.Close()
+		})
+	}
+}
+
+// TestLife_cancelPending: a run that waits for $start ends at once when it is cancelled; a parked one does when it goes on.
+func TestLife_cancelPending(t *testing.T) {
+	pending := Address{"shopping", "k"}
+	bad := Migrate(2, func(order1) (order2, error) { return order2{}, errors.New("bad") })
+	for _, parked := range []bool{false, true} {
+		for _, paused := range []bool{false, true} {
+			t.Run(fmt.Sprint(parked, paused), func(t *testing.T) {
+				d := &deploy{world: newWorld(t)}
+				d.next(shopping1())
+				d.reads()
+				d.send(pending, "order", `{"Item":"tea"}`, CallHeader{CallID: "mine"})
+				d.until("received", func() bool { return d.count(HookReceived) == 1 })
+				if paused {
+					d.result(ask(d.h, pending, HookPause, "", ""))
+				}
+				code := shopping1
+				if parked {
+					d.next(shopping2(bad))
+					if s := d.status(d.h, pending); s.Status != StatusParked {
+						t.Fatalf("it is %s", s.Status)
+					}
+					code = func() Definition { return shopping2(toOrder2) }
+				}
+				if got := d.result(ask(d.h, pending, HookCancel, "", `{"reason":"no use"}`)); got != "null" {
+					t.Fatal(got)
+				}
+				for range 2 {
+					d.next(code())
+					if s := d.status(d.h, pending); s.Status != StatusCancelled || s.Reason != "no use" {
+						t.Errorf("it is %s, %q; log: %v", s.Status, s.Reason, d.events())
+					}
+				}
+				d.until("the send is a dead letter", func() bool { return len(d.dead) > 0 })
+				if d.dead[0].CallID != "mine" || string(d.dead[0].Payload) != `{"Item":"tea"}` {
+					t.Errorf("dead letter %+v", d.dead[0])
+				}
+				if got := d.result(ask(d.h, pending, HookStart, "", `{"Item":"tea"}`)); !strings.Contains(got, "410") {
+					t.Errorf("a start: %s", got)
+				}
+			})
+		}
 	}
 }

@@ -40,6 +40,7 @@ func (s *Step[In, Out]) Run(ctx Context, in In) (out Out, err error) {
 		return out, &StepError{Step: s.name, Message: failure.Message, Reason: reasonTerminal}
 	}
 	sc.x.body.alive()
+	sc.x.admitLate() // before the step: none starts when the run was cancelled while it was parked
 	if sc.cancelled() {
 		return out, ErrCancelled
 	}

@@ -127,6 +127,7 @@ func (t *turn) recover(reads bool) {
 		t.claim() // the code went on while it was loaded: that, and what its steps leave, comes first in the log
 		t.quickSteps()
 	}
+	t.endPending()
 	if r.x.status.Ended() && len(r.x.open) > 0 { // its end was cut in two
 		t.claim()
 		r.x.answerAll()
