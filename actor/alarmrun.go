@@ -15,18 +15,23 @@ const (
 // time to look: what fires is what the table has, and the record that says so takes it out.
 func (t *turn) alarmsDue(it *item) {
 	r := t.run
-	if r.parked != nil || r.x.status.Ended() {
+	if r.x.status.Ended() {
 		return
 	}
-	if a := r.x.alarms.byID(it.id); a != nil && it.done != nil { // its schedule has fired: from here on this node alone keeps the time
-		delete(r.armed, a.id)
-		if a.due.After(r.host.now()) { // its firing is kept until it was of use
-			r.firings[a.id] = it.done
-			it.done = nil
+	rests := r.parked != nil || r.x.paused != nil // whatever has it go on sees to it
+	if a := r.x.alarms.byID(it.id); a != nil {
+		early := a.due.Sub(r.host.now())
+		switch {
+		case early > 0:
+			r.keepFiring(a.id, early, it)
+		case rests:
+			r.dropFiring(a.id)
+		case it.done != nil:
+			delete(r.armed, a.id) // nothing is left to cancel
 		}
 	}
-	if r.x.paused != nil {
-		return // $unpause sees to it
+	if rests {
+		return
 	}
 	for !t.full() && !r.x.stalled {
 		a := r.x.alarms.first()

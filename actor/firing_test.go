@@ -2,6 +2,8 @@ package actor
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -165,4 +167,65 @@ func (w *world) armedWait() string {
 	}
 	w.t.Fatal("no schedule is armed")
 	return ""
+}
+
+// TestLife_earlyFiring: a firing that comes before its time, by the owner's clock, is kept in memory alone. A run that is paused
+// or parked by then, or later, is woken by its timer all the same.
+func TestLife_earlyFiring(t *testing.T) {
+	for name, tc := range map[string]struct {
+		def    func() Definition
+		addr   Address
+		set    func(w *world, h *Host)
+		before bool
+	}{
+		"sleep, paused first":    {func() Definition { return newErrands().def() }, errand, func(_ *world, h *Host) { ask(h, errand, "do", "", `"sleep"`) }, true},
+		"sleep, firing first":    {func() Definition { return newErrands().def() }, errand, func(_ *world, h *Host) { ask(h, errand, "do", "", `"sleep"`) }, false},
+		"alarm, paused first":    {func() Definition { return chimes() }, bell, func(_ *world, h *Host) { ask(h, bell, "do", "", ops(chimeOp{Key: "a", In: 3_600_000})) }, true},
+		"alarm, firing first":    {func() Definition { return chimes() }, bell, func(_ *world, h *Host) { ask(h, bell, "do", "", ops(chimeOp{Key: "a", In: 3_600_000})) }, false},
+		"sleep, never unpaused":  {func() Definition { return newErrands().def() }, errand, func(_ *world, h *Host) { ask(h, errand, "do", "", `"sleep"`) }, true},
+		"alarm, never unpaused":  {func() Definition { return chimes() }, bell, func(_ *world, h *Host) { ask(h, bell, "do", "", ops(chimeOp{Key: "a", In: 3_600_000})) }, true},
+		"sleep, unpaused at due": {func() Definition { return newErrands().def() }, errand, func(_ *world, h *Host) { ask(h, errand, "do", "", `"sleep"`) }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble.Run(t, func(t *testing.T) {
+				w := newWorld(t)
+				h := w.host("a", func(c *Config) { c.Idle = time.Minute }, tc.def())
+				w.run(h)
+				w.own(h, 1, Checkpoint{})
+				tc.set(w, h)
+				w.until("armed", func() bool { return len(w.armed) == 1 })
+				time.Sleep(time.Minute)
+				fire := func() { w.firings <- &Firing{Seq: 1, Address: tc.addr, ID: w.armedWait()} }
+				if !tc.before {
+					fire()
+					time.Sleep(time.Second)
+				}
+				if got := w.result(ask(h, tc.addr, HookPause, "", "")); got != "null" {
+					t.Fatal(got)
+				}
+				if tc.before {
+					fire()
+				}
+				time.Sleep(20 * time.Minute) // long enough to leave memory
+				if !strings.Contains(name, "never") && !strings.Contains(name, "at due") {
+					if got := w.result(ask(h, tc.addr, HookUnpause, "", "")); got != "null" {
+						t.Fatal(got)
+					}
+				}
+				time.Sleep(time.Hour)
+				if strings.Contains(name, "at due") {
+					if got := w.result(ask(h, tc.addr, HookUnpause, "", "")); got != "null" {
+						t.Fatal(got)
+					}
+					time.Sleep(time.Second)
+				}
+				if n, want := w.count(WaitCompleted), map[bool]int{true: 0, false: 1}[strings.Contains(name, "never")]; n != want {
+					t.Errorf("%d timers have fired, want %d: %v", n, want, w.events())
+				}
+				if !slices.Equal(w.dropped, []uint64{1}) {
+					t.Errorf("firings dealt with: %v", w.dropped)
+				}
+			})
+		})
+	}
 }

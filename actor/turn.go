@@ -195,25 +195,38 @@ func (t *turn) timerDue(it *item) {
 		t.alarmsDue(it)
 		return
 	}
-	if r.x.paused != nil {
-		delete(r.armed, w.id) // $unpause sees to it
-		return
-	}
-	if r.parked != nil {
-		return
-	}
 	if early := w.due.Sub(r.host.now()); early > 0 {
-		delete(r.armed, w.id) // its schedule has fired: from here on this node alone keeps the time
-		done := it.done       // its firing is kept until it was of use
-		it.done = nil
-		r.firings[w.id] = done
+		r.keepFiring(w.id, early, it)
 		r.remind(w, early)
+		return
+	}
+	if r.x.paused != nil || r.parked != nil { // whatever has it go on sees to it
+		r.dropFiring(w.id)
 		return
 	}
 	if it.done != nil {
 		delete(r.armed, w.id) // nothing is left to cancel
 	}
 	t.input(Event{Type: WaitCompleted, ID: w.id})
+}
+
+// keepFiring keeps a firing that came early until it was of use. Its schedule has fired: from here on this node alone keeps
+// the time.
+func (r *run) keepFiring(id string, early time.Duration, it *item) {
+	delete(r.armed, id)
+	if it.done != nil {
+		r.firings[id], it.done = it.done, nil
+		r.later(early, item{kind: itemTimer, id: id})
+	}
+}
+
+// dropFiring lets go of a firing whose time has come while the run does nothing: who loads the run finds that it is due.
+func (r *run) dropFiring(id string) {
+	delete(r.armed, id)
+	if done := r.firings[id]; done != nil {
+		delete(r.firings, id)
+		done(true)
+	}
 }
 
 func (r *run) remind(w *timer, in time.Duration) {
