@@ -104,7 +104,7 @@ func (x *execution) compact() []Event {
 	for _, c := range x.queue {
 		events = append(events, Event{
 			Type: HookReceived, At: c.at, ID: c.id, Name: c.hook, Token: c.token, Payload: c.payload, Version: c.version,
-			ReplyTo: c.replyTo, Inbox: c.inbox,
+			ReplyTo: c.replyTo, Trace: c.trace, Inbox: c.inbox,
 		})
 	}
 	return events

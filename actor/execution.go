@@ -73,6 +73,7 @@ type received struct {
 	payload json.RawMessage
 	version int // of payload
 	replyTo string
+	trace   []string
 	inbox   uint64
 	alarm   *firedAlarm // nil: it is a call
 }
@@ -172,7 +173,7 @@ func (x *execution) conflicted(ev *Event) {
 
 // receive queues a call, or an alarm that has fired; the code takes it when it awaits the hook.
 func (x *execution) receive(ev *Event) {
-	c := &received{id: ev.ID, hook: ev.Name, token: ev.Token, at: ev.At, payload: ev.Payload, version: ev.Version, replyTo: ev.ReplyTo, inbox: ev.Inbox}
+	c := &received{id: ev.ID, hook: ev.Name, token: ev.Token, at: ev.At, payload: ev.Payload, version: ev.Version, replyTo: ev.ReplyTo, trace: ev.Trace, inbox: ev.Inbox}
 	if ev.alarm() {
 		c.alarm = &firedAlarm{ev.Key, *ev.Due, max(ev.Attempt, 1)}
 	}

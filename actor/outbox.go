@@ -171,7 +171,7 @@ func (r *run) keepUntaken(ctx context.Context, failed *Event, seq uint64) error 
 	}
 	for ev := range rec.all() {
 		if ev.Type == HookReceived && ev.ID == failed.ID {
-			d.Sent, d.Payload = ev.At, ev.Payload
+			d.Sent, d.Payload, d.Token, d.Trace = ev.At, ev.Payload, ev.Token, ev.Trace
 		}
 	}
 	return r.host.cfg.Outlet.DeadLetter(ctx, d)

@@ -3,6 +3,7 @@ package actor
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"testing"
 )
 
@@ -37,4 +38,37 @@ func TestOutbox_Bound(t *testing.T) {
 		t.Errorf("afterwards: %s", got)
 	}
 	w.until("one more chunk", func() bool { got, _ := out.read(); return len(got) == most+1 })
+}
+
+// TestHost_deadLetterOfUntaken: a send that nobody took keeps in its dead letter what it takes to send it again, also when
+// a checkpoint came between.
+func TestHost_deadLetterOfUntaken(t *testing.T) {
+	for _, rounds := range []int{0, 2} {
+		t.Run(fmt.Sprint(rounds), func(t *testing.T) {
+			w := newWorld(t)
+			addr := Address{"meter", "k"}
+			def := meters(2)
+			def.parts = append(def.parts, KeepNeeded())
+			h := w.host("a", nil, def)
+			w.run(h)
+			w.own(h, 1, Checkpoint{})
+			w.result(ask(h, addr, HookStart, "", "null"))
+			w.send(addr, "held", "7", CallHeader{CallID: "mine", Token: "held:k", Trace: []string{"tp", "ts"}, ReplyTo: "_INBOX.x"})
+			w.until("received", func() bool { return w.count(HookReceived) == 1 })
+			for range 2 * rounds {
+				w.result(ask(h, addr, "add", "", "1"))
+			}
+			if n := w.count(Snapshot); n != rounds {
+				t.Fatalf("%d checkpoints", n)
+			}
+			if got := w.result(ask(h, addr, HookTerminate, "", "")); got != "null" {
+				t.Fatal(got)
+			}
+			w.until("dead letter", func() bool { return len(w.dead) == 1 })
+			d := w.dead[0]
+			if d.CallID != "mine" || d.Token != "held:k" || !slices.Equal(d.Trace, []string{"tp", "ts"}) || d.ReplyTo != "_INBOX.x" || string(d.Payload) != "7" {
+				t.Errorf("dead letter %+v", d)
+			}
+		})
+	}
 }
