@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 )
 
 // Migration makes a value of one version from one of the version before. It is declared with what it is for: with an object
@@ -161,6 +162,9 @@ func (t *typeDef) migratePayloads(records []entryRecord) error {
 					err = fmt.Errorf("%w to version %d: %w", errMigration, ms.version(), err)
 				}
 			}
+			if err != nil && t.object != nil && answered(records, ev.ID) {
+				continue // no code will see it again
+			}
 			if err != nil {
 				return fmt.Errorf("the payload of %s %s in record %d %w", ev.Type, ev.ID, rec.seq, err)
 			}
@@ -168,4 +172,13 @@ func (t *typeDef) migratePayloads(records []entryRecord) error {
 		}
 	}
 	return nil
+}
+
+// answered reports whether records have the outcome of a call.
+func answered(records []entryRecord, id string) bool {
+	return slices.ContainsFunc(records, func(rec entryRecord) bool {
+		return slices.ContainsFunc(rec.Events, func(ev Event) bool {
+			return ev.ID == id && (ev.Type == CallCompleted || ev.Type == CallFailed)
+		})
+	})
 }

@@ -477,6 +477,30 @@ func TestMigrate_workflow(t *testing.T) {
 	call("order", `{"Item":"milk"}`, `"tea bad milk"`)
 }
 
+// TestMigrate_answered: a call that has its outcome needs no payload of today.
+func TestMigrate_answered(t *testing.T) {
+	type in2 struct{ N int }
+	def := func(ms ...*Migration) Definition {
+		o := NewObject[int]("purse")
+		if len(ms) == 0 {
+			NewMethod(o, "add", func(s *int, _ Context, n int) (int, error) { *s += n; return *s, nil })
+		} else {
+			NewMethod(o, "add", func(s *int, _ Context, n in2) (int, error) { *s += n.N; return *s, nil }, ms...)
+		}
+		return o
+	}
+	d := &deploy{world: newWorld(t)}
+	d.next(def())
+	d.calls("add", "13", "13")
+	d.next(def(Migrate(2, func(n int) (in2, error) {
+		if n == 13 {
+			return in2{}, errors.New("unlucky")
+		}
+		return in2{n}, nil
+	})))
+	d.calls("add", `{"N":1}`, "14")
+}
+
 // FuzzMigrations: whatever a record says of its version, it is refused, or led to the version of today.
 func FuzzMigrations(f *testing.F) {
 	f.Add(0, []byte("5"))
