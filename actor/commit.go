@@ -229,7 +229,7 @@ func (r *run) committed(t *turn, rec *Record, e *Entry, seq uint64) {
 		if r.tableAt = seq; rec.IDsBefore == 0 {
 			r.tables = nil
 		}
-		r.tables = append(r.tables, seq)
+		r.tables = append(r.tables, tableAt(seq, rec))
 	}
 	r.trimmed(seq, rec)
 	r.observeOpen(entryRecord{seq: seq, Record: rec})

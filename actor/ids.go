@@ -124,10 +124,38 @@ func (t *idTable) restore(ids []IDEntry) {
 	t.since = 0
 }
 
-// olderNeeded reports whether tables before rec's hold ids that must be remembered; total is how many ids were read.
-func olderNeeded(rec *Record, total int, now time.Time) bool {
-	recent := len(rec.IDs) == 0 || now.Unix()-rec.IDs[0].At <= int64(idsAge/time.Second)
-	return rec.IDsUntil >= now.Unix() || total < idsKept && recent
+// idTableAt is a table of ids in the log: as much of it as says whether those before it are still needed.
+type idTableAt struct {
+	seq    uint64
+	ids    int
+	oldest int64 // when the first of them was received, Unix seconds
+	until  int64 // as in the record
+}
+
+func tableAt(seq uint64, rec *Record) idTableAt {
+	t := idTableAt{seq: seq, ids: len(rec.IDs), until: rec.IDsUntil}
+	if len(rec.IDs) > 0 {
+		t.oldest = rec.IDs[0].At
+	}
+	return t
+}
+
+// olderNeeded reports whether tables before t hold ids that must be remembered; total is how many ids t has with those
+// after it.
+func (t idTableAt) olderNeeded(total int, now time.Time) bool {
+	recent := t.ids == 0 || now.Unix()-t.oldest <= int64(idsAge/time.Second)
+	return t.until >= now.Unix() || total < idsKept && recent
+}
+
+// neededTables drops the oldest of tables that nobody reads any more.
+func neededTables(tables []idTableAt, now time.Time) []idTableAt {
+	total := 0
+	for i := len(tables) - 1; i > 0; i-- {
+		if total += tables[i].ids; !tables[i].olderNeeded(total, now) {
+			return tables[i:]
+		}
+	}
+	return tables
 }
 
 // until is how long an id has to be kept that ids does not have: it stands in an older table.

@@ -347,7 +347,7 @@ func (r *run) loadIDs(ctx context.Context) error {
 		}
 		tables = append(tables, rec)
 		total += len(rec.IDs)
-		if at = rec.IDsBefore; !olderNeeded(rec.Record, total, r.host.now()) {
+		if at = rec.IDsBefore; !tableAt(rec.seq, rec.Record).olderNeeded(total, r.host.now()) {
 			break
 		}
 	}
@@ -356,7 +356,7 @@ func (r *run) loadIDs(ctx context.Context) error {
 	for _, t := range tables {
 		ids.restore(t.IDs)
 		since = t.seq
-		r.tables = append(r.tables, t.seq)
+		r.tables = append(r.tables, tableAt(t.seq, t.Record))
 	}
 	if r.lastRec != 0 {
 		if err := r.observeSince(ctx, ids, since); err != nil {

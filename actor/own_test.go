@@ -372,7 +372,7 @@ func TestHost_idsBehindOutdatedTable(t *testing.T) {
 	for i := range recent {
 		recent[i] = IDEntry{ID: fmt.Sprint(i), At: now.Unix() - 60, Until: now.Unix() - 30, Seq: 9}
 	}
-	if !olderNeeded(&Record{IDs: recent, IDsUntil: now.Unix() + 3600}, len(recent), now) {
+	if !tableAt(1, &Record{IDs: recent, IDsUntil: now.Unix() + 3600}).olderNeeded(len(recent), now) {
 		t.Error("loadIDs stops at this table and never reads the one before, whose id must be kept for an hour")
 	}
 }

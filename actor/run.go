@@ -40,7 +40,7 @@ type run struct {
 	trim        trimmer
 	snapshotAt  uint64            // record with the last checkpoint of a run function; 0: none
 	tableAt     uint64            // record with the last table of ids; 0: none
-	tables      []uint64          // that one, and those that it adds to; known with ids
+	tables      []idTableAt       // that one, and those that it adds to and that are still needed; known with ids
 	openAt      map[string]uint64 // where the calls without outcome stand
 	burying     []BuriedSend      // sends up to inboxPos that are becoming dead letters
 	inboxPos    uint64            // every send up to it is in the log, or of no use

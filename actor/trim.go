@@ -169,7 +169,8 @@ func (r *run) needed() uint64 {
 	if len(r.tables) == 0 {
 		return 0 // which records have the ids is not known before there is a table
 	}
-	need(r.tables[0])
+	r.tables = neededTables(r.tables, r.host.now())
+	need(r.tables[0].seq)
 	for _, e := range r.ids.entries {
 		need(e.Seq)
 	}

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/perdure/perdure/internal/bubble"
 )
 
 // kept is the sequences of the records of an object that the log still has; under mu.
@@ -342,4 +344,31 @@ func TestKeep_wrong(t *testing.T) {
 			t.Errorf("%v is no mistake", parts)
 		}
 	}
+}
+
+// TestHost_trimManyIDs: an object that is called so often that it remembers more ids than a table holds is trimmed all the
+// same.
+func TestHost_trimManyIDs(t *testing.T) {
+	bubble.Run(t, func(t *testing.T) {
+		w := newWorld(t)
+		h := w.host("n", nil, keeping(KeepLast(5)))
+		w.own(h, 1, Checkpoint{})
+		const calls = 6000
+		for i := range calls {
+			w.result(ask(h, at, "add", fmt.Sprint(i), "1"))
+			time.Sleep(25 * time.Millisecond) // 40 a second: 1,400 of 35 s have to be kept
+		}
+		if n := len(w.kept(at)); n > 2000 {
+			t.Errorf("%d records are left", n)
+		}
+		h.Close()
+		h = w.host("n", nil, keeping(KeepLast(5)))
+		w.own(h, 2, Checkpoint{})
+		for i := calls - 1000; i < calls; i += 99 {
+			if got := w.result(ask(h, at, "add", fmt.Sprint(i), "1")); got != fmt.Sprint(i+1) {
+				t.Errorf("call %d repeated: %s", i, got)
+			}
+		}
+		h.Close()
+	})
 }
