@@ -162,3 +162,28 @@ func TestStartAgain_killed(t *testing.T) {
 		}
 	}
 }
+
+// TestStartAgain_deadLetter: a send that found its run ended is a dead letter. It is not applied by the next run too, where
+// its node dies before it is ticked off.
+func TestStartAgain_deadLetter(t *testing.T) {
+	w := newWorld(t)
+	h := w.host("a", nil, contests())
+	stop := w.running(h)
+	w.own(h, 1, Checkpoint{})
+	w.result(begin(h, AfterEnd, "one", "1", WaitReply))
+	w.result(ask(h, contest, HookTerminate, "", ""))
+	w.send(contest, "do", `"x"`, CallHeader{CallID: "late"})
+	w.until("dead letter", func() bool { return len(w.dead) == 1 })
+	stop()
+	w.change(func() { w.issued = func() (uint64, error) { return 2, nil } })
+	h = w.host("b", nil, contests())
+	w.own(h, 2, Checkpoint{})
+	if got := code(w.answer(begin(h, AfterEnd, "two", "2", WaitReply))); got != "null" {
+		t.Fatal(got)
+	}
+	w.running(h) // now the send is read again
+	w.until("it is buried again", func() bool { return len(w.dead) == 2 })
+	if n := w.count(HookReceived); n != 0 {
+		t.Errorf("it was applied, too: %v", w.events())
+	}
+}

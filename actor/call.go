@@ -258,6 +258,7 @@ func (t *turn) reject(it *item, err *Error) {
 	r.inboxPos = max(r.inboxPos, it.inbox)
 	if !slices.ContainsFunc(r.burying, func(b BuriedSend) bool { return b.Inbox == it.inbox }) {
 		r.burying = append(r.burying, BuriedSend{it.inbox, err})
+		t.buries = t.buries || r.x.status.Ended() && r.lastRec != 0
 	}
 	t.later = append(t.later, func() {
 		done, seq := it.done, it.inbox

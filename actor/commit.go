@@ -17,7 +17,7 @@ const nearTimer = 2 * time.Second
 // commit makes the turn's events one record and, once it is durable, lets everybody know. It reports false when the
 // turn must be tried again later.
 func (r *run) commit(t *turn, batch []item) bool {
-	if len(r.x.journal.out) == 0 {
+	if len(r.x.journal.out) == 0 && !t.buries {
 		r.after(t, batch)
 		return true
 	}
@@ -71,6 +71,9 @@ const bodySlack = 1 << 10
 
 // record makes the turn's record.
 func (r *run) record(t *turn) (*Record, *Entry, error) {
+	if r.x.journal.out == nil {
+		r.x.journal.out = []Event{}
+	}
 	rec := &Record{
 		Run: r.addr.String(), Incarnation: r.x.info.Incarnation, Epoch: r.part.claim.Epoch,
 		N: r.count + 1, Inbox: r.inboxPos, Buried: r.burying, Streams: r.streams.record(r.x), Events: r.x.journal.out,

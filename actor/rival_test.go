@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 )
@@ -100,6 +101,8 @@ func (c *rivals) fight(t *testing.T, kill int, stored, swapped, apart bool) (kil
 		}
 	}
 	died, begun, both := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	var aims sync.Mutex // over is told before or after a kill
+	over := false
 	w.change(func() {
 		left, victim := kill, h
 		w.onAppend = func(*Entry) (bool, error) {
@@ -107,7 +110,9 @@ func (c *rivals) fight(t *testing.T, kill int, stored, swapped, apart bool) (kil
 				close(begun)
 				<-both
 			}
-			if left--; left > 0 || victim.ctx.Err() != nil {
+			aims.Lock()
+			defer aims.Unlock()
+			if left--; left > 0 || over || victim.ctx.Err() != nil {
 				return victim.ctx.Err() == nil, victim.ctx.Err()
 			}
 			victim.cancel()
@@ -151,7 +156,16 @@ func (c *rivals) fight(t *testing.T, kill int, stored, swapped, apart bool) (kil
 			t.Fatalf("no answer: %v; log: %v", answers, w.events())
 		}
 	}
+	aims.Lock()
+	over = true
+	aims.Unlock()
 	w.change(func() { w.onAppend = nil })
+	if h.ctx.Err() != nil { // at what followed from their answers
+		killed = true
+		stop()
+		epoch++
+		h = next()
+	}
 	if swapped {
 		answers[0], answers[1] = answers[1], answers[0]
 	}

@@ -21,6 +21,7 @@ type turn struct {
 	later    []func()   // answers that follow from the turn: given once it is committed
 	events   []Event    // of the record, once it is durable
 	bodies   []*stepRun // steps whose bodies start once the record is durable
+	buries   bool       // it refuses sends that a run after this one would take: the log must say so first
 }
 
 // full reports whether the record should be committed before more is applied.
