@@ -628,3 +628,134 @@ func TestLife_cancelPending(t *testing.T) {
 		}
 	}
 }
+
+// TestLife_terminateParked terminates a run whose code no longer matches its log, on the node that found that out and on the
+// next: callers are told, what it held is given back, and a send that the code had not taken by then is a dead letter.
+func TestLife_terminateParked(t *testing.T) {
+	for _, moved := range []bool{false, true} {
+		t.Run(fmt.Sprint(moved), func(t *testing.T) {
+			do := NewHook[string, string]("do")
+			other := NewStep("other", func(context.Context, None) (None, error) { return None{}, nil })
+			def := func(changed bool) Definition {
+				return NewWorkflow("errand", func(ctx Context, _ None) (None, error) {
+					hook := do.Create(ctx, Token("errand:k"))
+					if _, err := hook.Await(ctx); err != nil {
+						return None{}, err
+					}
+					if changed {
+						if _, err := other.Run(ctx, None{}); err != nil {
+							return None{}, err
+						}
+					}
+					return None{}, Sleep(ctx, time.Hour)
+				}, do)
+			}
+			d := &deploy{world: newWorld(t)}
+			d.next(def(false))
+			d.reads()
+			d.send(errand, "do", `"taken"`, CallHeader{CallID: "taken"})
+			d.send(errand, "do", `"left"`, CallHeader{CallID: "left"})
+			d.until("armed", func() bool { return d.count(HookReceived) == 2 && len(d.armed) == 1 })
+			d.next(def(true))
+			if s := d.status(d.h, errand); s.Status != StatusParked {
+				t.Fatalf("it is %s", s.Status)
+			}
+			if moved {
+				d.next(def(true))
+			}
+			if got := code(d.answer(tell(d.h, HookTerminate, "no use"))); got != "null" {
+				t.Fatal(got)
+			}
+			d.until("all is given back", func() bool { return len(d.dead) == 1 && len(d.holders) == 0 && len(d.armed) == 0 })
+			if d.dead[0].CallID != "left" || string(d.dead[0].Payload) != `"left"` {
+				t.Errorf("dead letter %+v", d.dead[0])
+			}
+			for range 2 {
+				if s := d.status(d.h, errand); s.Status != StatusTerminated || len(s.Waits)+len(s.Hooks)+len(s.Steps) > 0 {
+					t.Errorf("described as %+v", s)
+				}
+				d.next(def(false))
+			}
+			d.soundEnd(t)
+		})
+	}
+}
+
+// TestLife_terminateStalling: a run whose code always has more to do is terminated before what came earlier.
+func TestLife_terminateStalling(t *testing.T) {
+	do := NewHook[None, None]("do")
+	def := func() Definition {
+		return NewWorkflow("errand", func(ctx Context, _ None) (None, error) {
+			if _, err := do.Create(ctx).Await(ctx); err != nil {
+				return None{}, err
+			}
+			for {
+				After(ctx, time.Hour).Cancel(ctx)
+			}
+		}, do)
+	}
+	d := &deploy{world: newWorld(t)}
+	d.next(def())
+	started := ask(d.h, errand, "do", "first", "null")
+	d.until("stalls", func() bool { return len(d.log) > 2 })
+	d.next(def()) // it stalls from the start, too
+	d.until("stalls", func() bool { return len(d.log) > 4 })
+	again, second := ask(d.h, errand, "do", "first", "null"), ask(d.h, errand, "do", "second", "null")
+	if got := code(d.answer(tell(d.h, HookTerminate, ""))); got != "null" {
+		t.Fatal(got)
+	}
+	_ = started // its node is gone
+	for _, out := range []<-chan *Outcome{again, second} {
+		if got := code(d.answer(out)); got != "410 terminated" {
+			t.Errorf("a call: %s", got)
+		}
+	}
+	d.next(def())
+	if s := d.status(d.h, errand); s.Status != StatusTerminated {
+		t.Errorf("it is %s", s.Status)
+	}
+	d.soundEnd(t)
+}
+
+// TestLife_halfEnd: of an end that an earlier version wrote, some of what follows is missing.
+func TestLife_halfEnd(t *testing.T) {
+	e := newErrands()
+	d := &deploy{world: newWorld(t)}
+	d.next(e.def())
+	d.reads()
+	ask(d.h, errand, "do", "a", `"sleep"`)
+	d.send(errand, "do", `"x"`, CallHeader{CallID: "b", ReplyTo: "_INBOX.b"})
+	d.until("received", func() bool { return d.count(HookReceived) == 2 && d.holders["errand:k"].Run != "" })
+	d.stop()
+	d.stop = nil
+	last := *d.log[len(d.log)-1]
+	rec, err := DecodeRecord(last.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec.N++
+	rec.Events = []Event{
+		{Type: RunFailed, At: time.Now(), Error: Errorf(CodeUser, "no luck")},
+		{Type: CallFailed, At: time.Now(), ID: "a", Name: "do", Error: endedError("errand/k", StatusFailed)},
+	}
+	last.Index.Page = append(slices.Clone(last.Index.Page), last.Seq)
+	last.Body, _ = json.Marshal(rec)
+	last.Turn, last.Status, last.Unsettled = "an older version's", StatusFailed, true
+	d.put(last)
+	d.next(e.def())
+	d.until("the rest follows", func() bool { return len(d.dead) == 1 && len(d.outcomes["_INBOX.b"]) == 1 && len(d.holders) == 0 })
+	for range 2 {
+		if s := d.status(d.h, errand); s.Status != StatusFailed || len(s.Waits)+len(s.Hooks) > 0 {
+			t.Errorf("described as %+v", s)
+		}
+		for id, payload := range map[string]string{"a": `"sleep"`, "b": `"x"`} {
+			if got := code(d.answer(ask(d.h, errand, "do", id, payload))); got != "410 failed" {
+				t.Errorf("call %s again: %s", id, got)
+			}
+		}
+		d.next(e.def())
+	}
+	if n := d.count(CallFailed); n != 2 {
+		t.Errorf("%d failures: %v", n, d.events())
+	}
+}
