@@ -27,7 +27,7 @@ func emit(t *testing.T, s *server.Server, stream string, texts ...string) {
 	o := store.Outputs(natstest.Connect(t, s, perdure.AppendOptions()...))
 	var last, index uint64
 	for _, text := range texts {
-		c := &actor.Chunk{Address: actor.Address{Type: "session", Key: "x"}, Stream: stream, Index: index, Writer: actor.WriterState{Epoch: 1}}
+		c := &actor.Chunk{Address: actor.Address{Type: "session", Key: "x"}, Stream: stream, Index: index, Writer: actor.WriterState{Epoch: 1, Incarnation: "i"}}
 		switch {
 		case text == "]":
 			c.Kind = actor.ChunkEnd
