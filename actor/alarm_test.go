@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -265,7 +264,7 @@ func (w *world) rang(h *Host, want ...string) {
 
 // TestAlarm_Order: settings fire at their times, in the order of their times, those of equal times as they were set.
 func TestAlarm_Order(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Run(t, func(t *testing.T) {
 		w, s, h := ringer(t, nil)
 		w.result(ask(h, bell, "do", "", ops(
 			chimeOp{Key: "c", In: 3000}, chimeOp{Key: "b", In: 2500}, chimeOp{Key: "a", In: 2500}, chimeOp{Key: "now", In: -5}, chimeOp{Key: "", In: 1000},
@@ -294,7 +293,7 @@ func TestAlarm_Order(t *testing.T) {
 // TestAlarm_Replace: what is replaced or cancelled never fires, also when it is due already and waits behind the method that takes
 // it back, and a method that fails has done nothing to the alarms.
 func TestAlarm_Replace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Run(t, func(t *testing.T) {
 		w, s, h := ringer(t, nil)
 		w.result(ask(h, bell, "do", "", ops(
 			chimeOp{Key: "near", In: 1000}, chimeOp{Key: "far", In: 5000}, chimeOp{Key: "moved", In: 4000}, chimeOp{Key: "kept", In: 9000},
@@ -334,7 +333,7 @@ func TestAlarm_Replace(t *testing.T) {
 
 // TestAlarm_List shows settings as the running method leaves them.
 func TestAlarm_List(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Run(t, func(t *testing.T) {
 		w, _, h := ringer(t, nil)
 		w.result(ask(h, bell, "do", "", ops(chimeOp{Key: "a", In: 4000}, chimeOp{Key: "b", In: 3000})))
 		if got := w.result(ask(h, bell, "listed", "", ops(chimeOp{Key: "b", Cancel: true}, chimeOp{Key: "c", In: 3500}, chimeOp{Key: "a", In: 1000}))); got != `["a 1","c 1"]` {
@@ -367,7 +366,7 @@ func TestAlarm_Retry(t *testing.T) {
 		{ringing{Fails: 7}, false, 91 * time.Second, 122 * time.Second},
 	} {
 		t.Run(fmt.Sprintf("%+v", tc.ring), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Run(t, func(t *testing.T) {
 				w, s, h := ringer(t, func(c *Config) { c.Idle = time.Second })
 				tc.ring.Set = "other"
 				w.result(ask(h, bell, "do", "", ops(chimeOp{Key: "a", In: 1000, Ring: tc.ring})))
@@ -407,7 +406,7 @@ func TestAlarm_Retry(t *testing.T) {
 
 // TestAlarm_RetrySuperseded: a setting made or cancelled under a key takes the place of a retry.
 func TestAlarm_RetrySuperseded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Run(t, func(t *testing.T) {
 		w, _, h := ringer(t, nil)
 		w.result(ask(h, bell, "do", "", ops(
 			chimeOp{Key: "set", In: 100, Ring: ringing{Fails: 1}}, chimeOp{Key: "cancelled", In: 100, Ring: ringing{Fails: 1}},
@@ -423,7 +422,7 @@ func TestAlarm_RetrySuperseded(t *testing.T) {
 // TestAlarm_Schedule: an object has one schedule, that of the alarm which fires next, if that is far; with it the object may leave
 // memory, and the firing brings it back.
 func TestAlarm_Schedule(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Run(t, func(t *testing.T) {
 		w, s, h := ringer(t, func(c *Config) { c.Idle = time.Second })
 		w.result(ask(h, bell, "do", "", ops(
 			chimeOp{Key: "3", In: 300_000}, chimeOp{Key: "1", In: 100_000}, chimeOp{Key: "2", In: 200_000}, chimeOp{Key: "2b", In: 200_050},
@@ -448,7 +447,7 @@ func TestAlarm_Schedule(t *testing.T) {
 
 // TestAlarm_Again: an alarm that sets itself goes on, and each setting is an arming of its own.
 func TestAlarm_Again(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Run(t, func(t *testing.T) {
 		w, _, h := ringer(t, nil)
 		w.result(ask(h, bell, "do", "", ops(chimeOp{Key: "a", In: 1000, Ring: ringing{Again: 4, Sleep: 300}})))
 		time.Sleep(time.Minute)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/perdure/perdure/internal/bubble"
@@ -49,7 +48,7 @@ func TestAlarm_Kill(t *testing.T) {
 				{what, n, false, false, false}, {what, n, true, false, false}, {what, n, true, true, false}, {what, n, true, false, true},
 			} {
 				t.Run(fmt.Sprintf("%+v", a), func(t *testing.T) {
-					synctest.Test(t, func(t *testing.T) { reached = a.happens(t) })
+					bubble.Run(t, func(t *testing.T) { reached = a.happens(t) })
 				})
 			}
 			if !reached {

@@ -9,10 +9,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/perdure/perdure/internal/bubble"
 )
 
 // TestAlarmTable_Order compares the table with a list that is sorted anew each time, over a store and a load.
@@ -63,7 +64,7 @@ func TestAlarmTable_Order(t *testing.T) {
 
 // TestAlarm_LargeTable: a large table is not written again with each record, and found again over crashes.
 func TestAlarm_LargeTable(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Run(t, func(t *testing.T) {
 		w, s, h := ringer(t, nil)
 		var all []chimeOp
 		for i := range 200 {
@@ -106,7 +107,7 @@ func TestAlarm_LargeTable(t *testing.T) {
 
 // TestAlarm_Limits: what cannot be set is said to the code.
 func TestAlarm_Limits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Run(t, func(t *testing.T) {
 		w, _, h := ringer(t, func(c *Config) { c.MaxPayload = 1 << 20 })
 		many := func(from, n int) string {
 			var all []chimeOp
@@ -173,7 +174,7 @@ func TestAlarm_Definition(t *testing.T) {
 
 // TestAlarm_Parked: what comes due while an object is parked fires once its code can read its state again.
 func TestAlarm_Parked(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Run(t, func(t *testing.T) {
 		w := newWorld(t)
 		s := newServer(w)
 		var h *Host

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/perdure/perdure/internal/bubble"
 )
 
 type page struct{ Text string }
@@ -26,7 +28,7 @@ func TestResidency_LeastRecentlyUsed(t *testing.T) {
 		"bytes":  func(c *Config) { c.MaxResidentBytes = 40 * (20_000 + runBytes) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Run(t, func(t *testing.T) {
 				w := newWorld(t)
 				h := w.host("a", limit, pages())
 				w.own(h, 1, Checkpoint{})

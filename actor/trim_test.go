@@ -245,7 +245,7 @@ func TestHost_trimAttacked(t *testing.T) {
 
 // TestHost_trimKeepsOutcomes: a call whose id is remembered has its outcome, whatever the policy. No more is kept.
 func TestHost_trimKeepsOutcomes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Run(t, func(t *testing.T) {
 		w := newWorld(t)
 		def := func() Definition { return keeping(KeepLast(5)) }
 		h := w.host("n", nil, def())
