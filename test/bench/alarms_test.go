@@ -57,6 +57,9 @@ func BenchmarkAlarms(b *testing.B) {
 		{"objects=10000/sync=interval/evicted", alarms, time.Second, perdure.SyncInterval},
 	} {
 		b.Run(tc.name, func(b *testing.B) {
+			if testing.Short() && tc.name != "objects=100/sync=interval" {
+				b.Skip("-short: it waits for 20 s")
+			}
 			var late, raw []time.Duration
 			for b.Loop() {
 				l, r := ringAll(b, tc.objs, perdure.Config{Listen: "none", Store: b.TempDir(), Sync: tc.sync, Idle: tc.idle})

@@ -59,6 +59,14 @@ func bumped(b *testing.B, n *harness.Node, addr actor.Address, calls int) {
 	wg.Wait()
 }
 
+// oldCalls is how often an old object was called. With -short, which only looks whether it works, it is not old.
+func oldCalls() int {
+	if testing.Short() {
+		return 1000
+	}
+	return 100_000
+}
+
 // BenchmarkRestart is the time from the start of a node to the first answer of an object that was called 100 times, and
 // 100,000 times. Its metric old/young is the one over the other.
 func BenchmarkRestart(b *testing.B) {
@@ -86,7 +94,7 @@ func BenchmarkRestart(b *testing.B) {
 				return all[len(all)/2]
 			}
 			for b.Loop() {
-				young, aged := median(100), median(100_000)
+				young, aged := median(100), median(oldCalls())
 				b.ReportMetric(float64(young.Microseconds()), "µs-young")
 				b.ReportMetric(float64(aged.Microseconds()), "µs-old")
 				b.ReportMetric(float64(aged)/float64(young), "old/young")
@@ -99,6 +107,9 @@ func BenchmarkRestart(b *testing.B) {
 // it, and what it costs in time and memory.
 func BenchmarkStateBytes(b *testing.B) {
 	for _, size := range []int{1 << 10, 100 << 10, 1 << 20, 10 << 20, 64 << 20} {
+		if testing.Short() && size > 1<<20 {
+			break
+		}
 		for _, hook := range []string{"line", "all"} {
 			b.Run(fmt.Sprintf("%dKiB/%s", size>>10, hook), func(b *testing.B) { stateBytes(b, size, hook) })
 		}
