@@ -29,7 +29,7 @@ func types(before bool) []actor.Definition {
 	nobody := func(context.Context) (actor.Client, error) { return nil, fmt.Errorf("no tools here") }
 	return []actor.Definition{
 		objects.Counter, objects.Tallies, objects.Sleeper, objects.Slow, objects.NewStory("one", "two", "three"), objects.NewFragile(before),
-		objects.Patient, objects.Sum, objects.Diary, objects.Boxes, objects.Speaker, wallet, session.New(session.Config{Client: nobody}),
+		objects.Patient, objects.Sum, objects.Diary, objects.Boxes, objects.Speaker, objects.Meter, objects.Notebooks, objects.Towers, wallet, session.New(session.Config{Client: nobody}),
 	}
 }
 
@@ -70,6 +70,30 @@ func drive(t *testing.T, nc *nats.Conn) {
 	send("fragile.f.poke", `{"n":13}`) // it parks
 	send("fragile.f.poke", `{"n":2}`)
 	call("wallet.w.pay", `{"euros":5}`)
+	call("meter.m.$start", `1000`)
+	for i := range 70 {
+		call("meter.m.reading", fmt.Sprint(i))
+		call("notebook.n.write", fmt.Sprintf(`{"line":%d,"text":"line %d"}`, i*7, i))
+	}
+	call("tower.t.hang", fmt.Sprintf(`{"set":[{"key":"soon","due":%q},{"key":"late","due":"2126-01-01T00:00:00Z"},{"key":"never","due":"2126-01-01T00:00:00Z"}]}`,
+		time.Now().UTC().Format(time.RFC3339Nano)))
+	call("tower.t.hang", `{"cancel":["never"]}`)
+	call("notebook.paused.write", `{"line":1,"text":"one"}`)
+	call("notebook.paused.$pause", `{"reason":"lunch"}`)
+	send("notebook.paused.write", `{"line":2,"text":"two"}`)
+	call("sum.gone.$start", `{"from":1}`)
+	call("sum.gone.add", `{"n":1}`)
+	call("sum.gone.$cancel", `{"reason":"no use"}`)
+	call("sum.shot.$start", `{"from":1}`)
+	call("sum.shot.$terminate", `{"reason":"stuck"}`)
+	call("sum.again.$start", `{"from":1}`)
+	send("sum.again.end", "null")
+	call("sum.again.$start", `{"from":1}`, "Perdure-Wait", "end")
+	call("sum.again.$start", `{"from":100}`, "Perdure-Id-Policy", "ended")
+	call("sum.again.add", `{"n":1}`)
+	call("meter.cancelled.$start", `5`)
+	call("meter.cancelled.reading", `1`)
+	call("meter.cancelled.$pause", `null`)
 	// From here on things are left undone: the node ends in their middle.
 	send("wallet.w.hold", "null")
 	waits := send("wallet.w.pay", `{"euros":2}`)
@@ -77,7 +101,8 @@ func drive(t *testing.T, nc *nats.Conn) {
 	call("patient.waits.$start", `{"millis":4000}`)
 	send("sleeper.z.nap", `{"nanos":4000000000}`)
 	send("slow.w.wait", `{"millis":2000}`)
-	for run, want := range map[string]string{"fragile.f": "parked", "slow.w": "running", "sleeper.z": "running", "sum.later": "pending", "sum.over": "completed", "patient.nudged": "completed"} {
+	for run, want := range map[string]string{"fragile.f": "parked", "slow.w": "running", "sleeper.z": "running", "sum.later": "pending", "sum.over": "completed", "patient.nudged": "completed",
+		"sum.gone": "cancelled", "sum.shot": "terminated", "notebook.paused": "paused", "meter.cancelled": "paused"} {
 		harness.Eventually(t, 10*time.Second, func() string {
 			if got := pick(harness.Ask(t, nc, "call."+run+".$describe", nil).Data, "status"); got != `"`+want+`"` {
 				return fmt.Sprintf("%s is %s, want %s", run, got, want)
@@ -133,6 +158,27 @@ func questions() []question {
 		{Subject: "call.fragile.f.poke", Payload: `{"n":0}`},
 		{Subject: "call.wallet.w.pay", Payload: `{"cents":1}`},
 		{Subject: "call.wallet.w.$state"},
+		{Subject: "call.meter.m.reading", Payload: `1`},
+		{Subject: "call.meter.m.$state"},
+		{Subject: "call.meter.m.$describe", Pick: "status"},
+		{Subject: "call.notebook.n.read", Payload: `7`},
+		{Subject: "call.notebook.n.write", Payload: `{"line":199,"text":"last"}`},
+		{Subject: "call.notebook.n.$describe", Pick: "status"},
+		{Subject: "call.tower.t.keys"},
+		{Subject: "call.tower.t.hang", Payload: `{}`},
+		{Subject: "call.notebook.paused.write", Payload: `{"line":3,"text":"three"}`},
+		{Subject: "call.notebook.paused.$describe", Pick: "reason"},
+		{Subject: "call.notebook.paused.$unpause"},
+		{Subject: "call.notebook.paused.write", Payload: `{"line":3,"text":"three"}`},
+		{Subject: "call.sum.gone.$describe", Pick: "error"},
+		{Subject: "call.sum.gone.add", Payload: `{"n":1}`},
+		{Subject: "call.sum.shot.$start", Payload: `{"from":1}`, Header: end},
+		{Subject: "call.sum.again.add", Payload: `{"n":1}`},
+		{Subject: "call.sum.again.$start", Payload: `{"from":100}`},
+		{Subject: "call.meter.cancelled.$unpause"},
+		{Subject: "call.meter.cancelled.reading", Payload: `1`},
+		{Subject: "call.meter.cancelled.$cancel", Payload: `{"reason":"enough"}`},
+		{Subject: "call.meter.cancelled.$start", Payload: `5`, Header: end},
 		{Subject: "dead"},
 	}
 }
