@@ -101,8 +101,10 @@ func drive(t *testing.T, nc *nats.Conn) {
 	call("patient.waits.$start", `{"millis":4000}`)
 	send("sleeper.z.nap", `{"nanos":4000000000}`)
 	send("slow.w.wait", `{"millis":2000}`)
-	for run, want := range map[string]string{"fragile.f": "parked", "slow.w": "running", "sleeper.z": "running", "sum.later": "pending", "sum.over": "completed", "patient.nudged": "completed",
-		"sum.gone": "cancelled", "sum.shot": "terminated", "notebook.paused": "paused", "meter.cancelled": "paused"} {
+	for run, want := range map[string]string{
+		"fragile.f": "parked", "slow.w": "running", "sleeper.z": "running", "sum.later": "pending", "sum.over": "completed", "patient.nudged": "completed",
+		"sum.gone": "cancelled", "sum.shot": "terminated", "notebook.paused": "paused", "meter.cancelled": "paused",
+	} {
 		harness.Eventually(t, 10*time.Second, func() string {
 			if got := pick(harness.Ask(t, nc, "call."+run+".$describe", nil).Data, "status"); got != `"`+want+`"` {
 				return fmt.Sprintf("%s is %s, want %s", run, got, want)
