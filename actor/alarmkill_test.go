@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/perdure/perdure/internal/bubble"
@@ -65,14 +68,17 @@ func TestAlarm_Kill(t *testing.T) {
 func (a accident) happens(t *testing.T) bool {
 	w := newWorld(t)
 	s := newServer(w)
-	var h *Host
+	var host atomic.Pointer[Host]
+	var striking sync.Mutex
 	epoch, count, struck := uint64(0), 0, false
 	var left Checkpoint
 	ended := func() {}
 	own := func() {
 		epoch++
-		w.change(func() { w.issued = func() (uint64, error) { return epoch, nil } })
-		h = w.host(fmt.Sprint("node", epoch), func(c *Config) { c.Timers, c.Idle = s, time.Second }, chimes())
+		issued := epoch
+		w.change(func() { w.issued = func() (uint64, error) { return issued, nil } })
+		h := w.host(fmt.Sprint("node", epoch), func(c *Config) { c.Timers, c.Idle = s, time.Second }, chimes())
+		host.Store(h)
 		w.own(h, epoch, left)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
@@ -86,6 +92,8 @@ func (a accident) happens(t *testing.T) bool {
 	}
 	defer func() { ended() }()
 	strike := func(what string) bool {
+		striking.Lock()
+		defer striking.Unlock()
 		if what != a.what {
 			return false
 		}
@@ -94,9 +102,9 @@ func (a accident) happens(t *testing.T) bool {
 		}
 		struck = true
 		if !a.cold {
-			left, _ = h.Checkpoint(0)
+			left, _ = host.Load().Checkpoint(0)
 		}
-		h.cancel()
+		host.Load().cancel()
 		return true
 	}
 	w.onAppend = func(*Entry) (bool, error) {
@@ -119,7 +127,7 @@ func (a accident) happens(t *testing.T) bool {
 	}
 	own()
 	again := func() {
-		if h.ctx.Err() != nil {
+		if host.Load().ctx.Err() != nil {
 			ended()
 			own()
 		}
@@ -130,11 +138,11 @@ func (a accident) happens(t *testing.T) bool {
 			time.Sleep(min(10*time.Millisecond, now-time.Since(began)))
 			again()
 		}
-		out := ask(h, bell, "do", fmt.Sprint("call-", i), step.ops)
+		out := ask(host.Load(), bell, "do", fmt.Sprint("call-", i), step.ops)
 		go func() {
 			for o := <-out; o.Err != nil && o.Err.Code == CodeUnavailable; o = <-out {
 				time.Sleep(20 * time.Millisecond)
-				out = ask(h, bell, "do", fmt.Sprint("call-", i), step.ops)
+				out = ask(host.Load(), bell, "do", fmt.Sprint("call-", i), step.ops)
 			}
 		}()
 	}
@@ -142,6 +150,8 @@ func (a accident) happens(t *testing.T) bool {
 		time.Sleep(50 * time.Millisecond)
 		again()
 	}
+	synctest.Wait()
+	h := host.Load()
 	w.rang(h, chimeWant...)
 	if armed, firings := s.left(); armed+firings > 0 {
 		t.Errorf("%d schedules and %d firings are left", armed, firings)
@@ -192,6 +202,7 @@ func TestAlarm_SuccessorArmed(t *testing.T) {
 		w.running(h)
 		w.own(h, 2, Checkpoint{})
 		time.Sleep(2 * time.Hour)
+		synctest.Wait()
 		n := 0
 		for _, e := range w.log {
 			rec, _ := DecodeRecord(e.Body)

@@ -219,6 +219,7 @@ func TestLife_earlyFiring(t *testing.T) {
 					}
 					time.Sleep(time.Second)
 				}
+				synctest.Wait()
 				if n, want := w.count(WaitCompleted), map[bool]int{true: 0, false: 1}[strings.Contains(name, "never")]; n != want {
 					t.Errorf("%d timers have fired, want %d: %v", n, want, w.events())
 				}

@@ -193,6 +193,7 @@ func (o *ordeal) look() string {
 func (o *ordeal) moved() {
 	o.t.Helper()
 	before, n := "", -1
+	synctest.Wait()
 	for n != len(o.log) { // nothing happens while it is looked at
 		synctest.Wait()
 		n = len(o.log)

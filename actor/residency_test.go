@@ -47,6 +47,7 @@ func TestResidency_LeastRecentlyUsed(t *testing.T) {
 				}
 				synctest.Wait()
 				p := h.owned(0)
+				p.mu.Lock()
 				for _, i := range []int{0, 1, 199, 200} {
 					if p.runs[addr(i)] == nil {
 						t.Errorf("object %d left memory", i)
@@ -57,10 +58,14 @@ func TestResidency_LeastRecentlyUsed(t *testing.T) {
 						t.Errorf("object %d is in memory", i)
 					}
 				}
+				p.mu.Unlock()
 				if n := h.resident.Load(); n < 33 {
 					t.Errorf("only %d objects are left in memory", n)
 				}
 				time.Sleep(2 * time.Hour)
+				synctest.Wait()
+				p.mu.Lock()
+				defer p.mu.Unlock()
 				if runs, bytes := h.resident.Load(), h.residentBytes.Load(); runs != 0 || bytes != 0 || len(p.unsettled)+len(p.runs)+len(p.working)+len(p.appending) > 0 {
 					t.Errorf("idle: %d objects, %d bytes, %v, %v", runs, bytes, p.runs, p.unsettled)
 				}
