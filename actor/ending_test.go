@@ -140,9 +140,15 @@ func TestLife_cancelPending(t *testing.T) {
 						t.Errorf("it is %s, %q; log: %v", s.Status, s.Reason, d.events())
 					}
 				}
-				d.until("the send is a dead letter", func() bool { return len(d.dead) > 0 })
-				if d.dead[0].CallID != "mine" || string(d.dead[0].Payload) != `{"Item":"tea"}` {
-					t.Errorf("dead letter %+v", d.dead[0])
+				var letter *DeadLetter
+				d.until("the send is a dead letter", func() bool {
+					if len(d.dead) > 0 {
+						letter = d.dead[0]
+					}
+					return letter != nil
+				})
+				if letter.CallID != "mine" || string(letter.Payload) != `{"Item":"tea"}` {
+					t.Errorf("dead letter %+v", letter)
 				}
 				if got := d.result(ask(d.h, pending, HookStart, "", `{"Item":"tea"}`)); !strings.Contains(got, "410") {
 					t.Errorf("a start: %s", got)
