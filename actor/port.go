@@ -41,7 +41,8 @@ type RecordLog interface {
 }
 
 // RecordParts is what a log has of records that are too large for one message: each append of one stores parts first, then the
-// record that names them. An append that ends as [ErrAppendConflict] or [ErrAppendRefused] has removed its parts, or tried to.
+// record that names them. An append that is certainly not in the log has removed its parts, or tried to: one that ends as
+// [ErrAppendRefused], and where nobody else can have written it, as [ErrAppendConflict].
 type RecordParts interface {
 	// Attempts returns the appends in a partition that have parts, those of records in the log among them: of one object, or of all
 	// when addr is zero.

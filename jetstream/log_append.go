@@ -30,10 +30,16 @@ func (l *Log) Append(ctx context.Context, e *actor.Entry, expected uint64) (uint
 	header := formatEntry(e)
 	header[HeaderBlobs] = []string{strconv.Itoa(len(m.Blobs))}
 	seq, err := l.append(ctx, e, &nats.Msg{Subject: subject, Header: header, Data: body}, stream, expected)
-	if err != nil && !errors.Is(err, actor.ErrAppendUnknown) {
+	if err != nil && l.unwritten(err) {
 		err = l.withoutParts(ctx, m, err)
 	}
 	return seq, err
+}
+
+// unwritten reports whether an append that ended with err is certainly not in the log. A conflict on replicated streams is not
+// certain: of two servers that both believe to lead, the one that lags may answer first, and the other has written.
+func (l *Log) unwritten(err error) bool {
+	return errors.Is(err, actor.ErrAppendRefused) || errors.Is(err, actor.ErrAppendConflict) && !l.replicated
 }
 
 func (l *Log) append(ctx context.Context, e *actor.Entry, m *nats.Msg, stream string, expected uint64) (uint64, error) {

@@ -316,3 +316,56 @@ func TestLog_lateRecord(t *testing.T) {
 		})
 	}
 }
+
+// TestLog_staleConflict has a server that lags answer an append in parts with a conflict, while the one that leads writes the
+// record: on replicated streams both may believe to lead. The record keeps its parts.
+func TestLog_staleConflict(t *testing.T) {
+	opts := natstest.Options(t.TempDir())
+	smallMessages(opts)
+	s := natstest.Start(t, opts)
+	r := &rig{server: s, store: provision(t, natstest.Connect(t, s), Config{Partitions: 1, LogStreams: 1})}
+	r.store.replicated = true
+	stream, err := r.store.js.Stream(short(t), r.store.LogStreamOf(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := stream.CachedInfo().Config
+	cfg.NoAck = true // the answer of the leader is late
+	if _, err := r.store.js.UpdateStream(short(t), cfg); err != nil {
+		t.Fatal(err)
+	}
+	lags := natstest.Connect(t, s)
+	if _, err := lags.Subscribe(r.store.names.LogAll(0), func(m *nats.Msg) {
+		_ = m.Respond(fmt.Appendf(nil, `{"error":{"code":400,"err_code":%d,"description":"wrong last sequence: 0"},"stream":%q,"seq":0}`,
+			js.JSErrCodeStreamWrongLastSequence, cfg.Name))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := lags.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	l, addr := r.log(t), actor.Address{Type: "scroll", Key: "stale"}
+	e := entry(addr, "t1", `{"v":1,"run":"scroll/stale","incarnation":"i","epoch":3,"events":[],"state":"`+strings.Repeat("x", 2*l.store.maxBody())+`"}`)
+	if _, err := l.Append(short(t), e, 0); !errors.Is(err, actor.ErrAppendConflict) {
+		t.Fatalf("the append ends with %v", err)
+	}
+	limit, look := short(t), time.NewTicker(20*time.Millisecond)
+	defer look.Stop()
+	for {
+		got, err := l.Last(short(t), addr)
+		if err == nil {
+			if string(got.Body) != string(e.Body) {
+				t.Error("it comes back with another body")
+			}
+			return
+		}
+		if !errors.Is(err, actor.ErrNoRecord) {
+			t.Fatalf("the record that was written cannot be read: %v", err)
+		}
+		select {
+		case <-look.C:
+		case <-limit.Done():
+			t.Fatal("it is never written")
+		}
+	}
+}
