@@ -76,6 +76,7 @@ func (r *run) activate(ctx context.Context) error {
 		r.tableAt = last.Seq
 	}
 	r.claimed = last.Epoch == r.part.claim.Epoch
+	r.takeUpLeft(last)
 	r.host.saw(r.part.claim.Partition, last.Seq)
 	at := entryRecord{last.Seq, rec, last.Index}
 	r.records.took(at)

@@ -23,13 +23,17 @@ func (h *Host) Own(ctx context.Context, claims []Claim) error {
 		h.taking[id] = map[Address]bool{}
 	}
 	h.mu.Unlock()
-	left, err := h.unsettledRuns(ctx, claims, floors)
+	left, ends, err := h.unsettledRuns(ctx, claims, floors)
 	if err != nil {
 		h.taken(added)
 		return err
 	}
+	for id, end := range ends {
+		added[id].end = end
+	}
 	for addr, seq := range left {
-		added[h.cfg.Partition(addr)].unsettled[addr] = seq
+		p := added[h.cfg.Partition(addr)]
+		p.unsettled[addr], p.left[addr] = seq, seq
 	}
 	h.mu.Lock()
 	for id, p := range added {
@@ -44,13 +48,13 @@ func (h *Host) Own(ctx context.Context, claims []Claim) error {
 	for _, addr := range h.taken(added) {
 		h.Touched(addr)
 	}
-	for addr, seq := range left {
+	for addr := range left {
 		p := added[h.cfg.Partition(addr)]
 		if !h.Hosts(addr.Type) {
 			p.note(addr.Type) // it stays unsettled, for a node that has its type
 			continue
 		}
-		p.deliver(addr, item{kind: itemResume, seq: seq})
+		p.deliver(addr, item{kind: itemResume})
 	}
 	h.spawn(func() { h.findLeftovers(slices.Collect(maps.Values(added))) })
 	h.inbox.again()
@@ -69,16 +73,18 @@ func (h *Host) taken(ps map[int]*partition) (touched []Address) {
 	return touched
 }
 
-// unsettledRuns returns the runs that a former owner may have left with something to do, and since which record.
-func (h *Host) unsettledRuns(ctx context.Context, claims []Claim, floors map[int]uint64) (map[Address]uint64, error) {
-	left, epochs := map[Address]uint64{}, map[int]uint64{}
+// unsettledRuns returns the runs that a former owner may have left with something to do, and since which record; and where the
+// log of each partition ended before they were looked for.
+func (h *Host) unsettledRuns(ctx context.Context, claims []Claim, floors map[int]uint64) (left map[Address]uint64, ends map[int]uint64, err error) {
+	left, ends = map[Address]uint64{}, map[int]uint64{}
+	epochs := map[int]uint64{}
 	for _, c := range claims {
 		end, err := h.cfg.Log.End(ctx, c.Partition)
 		if err != nil {
-			return nil, fmt.Errorf("own partition %d: %w", c.Partition, err)
+			return nil, nil, fmt.Errorf("own partition %d: %w", c.Partition, err)
 		}
 		h.saw(c.Partition, end)
-		epochs[c.Partition] = c.Epoch
+		ends[c.Partition], epochs[c.Partition] = end, c.Epoch
 		for _, u := range c.Checkpoint.Unsettled {
 			if addr, err := ParseAddress(u.Run); err == nil {
 				left[addr] = u.Seq
@@ -87,7 +93,7 @@ func (h *Host) unsettledRuns(ctx context.Context, claims []Claim, floors map[int
 	}
 	for e, err := range h.cfg.Log.Tail(ctx, floors) {
 		if err != nil {
-			return nil, fmt.Errorf("read the tail of the logs: %w", err)
+			return nil, nil, fmt.Errorf("read the tail of the logs: %w", err)
 		}
 		if e.Foreign || e.Epoch > epochs[h.cfg.Partition(e.Address)] {
 			continue // not a record, or of an owner after this one
@@ -100,7 +106,7 @@ func (h *Host) unsettledRuns(ctx context.Context, claims []Claim, floors map[int
 			delete(left, e.Address)
 		}
 	}
-	return left, nil
+	return left, ends, nil
 }
 
 // Release stops taking work for the partitions and waits until their turns in flight are over, as long as ctx allows.
@@ -265,6 +271,26 @@ func (r *run) takeUp(since uint64) {
 		r.unsettled = since
 	}
 	r.part.settle(r.addr, true, r.unsettled)
+}
+
+// takeUpLeft takes up what a former owner has left, when the run is loaded for the first time: before anything else
+// follows in its log, which could hide what was appended after the partition's log was read, or have it trimmed.
+func (r *run) takeUpLeft(last *Entry) {
+	switch since := r.part.takeLeft(r.addr); {
+	case since != 0:
+		r.takeUp(since)
+	case last.Unsettled && !r.claimed && last.Seq > r.part.end:
+		r.takeUp(r.part.claim.Checkpoint.Floor + 1)
+	}
+}
+
+// takeLeft returns the first record since which a former owner has left the run unsettled, and forgets it; 0: it has not.
+func (p *partition) takeLeft(addr Address) (since uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	since = p.left[addr]
+	delete(p.left, addr)
+	return since
 }
 
 // later delivers an item to the run after d.

@@ -23,7 +23,9 @@ type partition struct {
 	types     map[string]bool     // of which it has, or was asked for, objects
 	kept      map[uint64]keptSend // sends that wait for a node that hosts their type, by sequence
 	unsettled map[Address]uint64
-	appending map[*run]uint64 // what the log had when the append started
+	left      map[Address]uint64 // unsettled when the partition was taken, and not taken up yet
+	end       uint64             // of its log, before that was looked for
+	appending map[*run]uint64    // what the log had when the append started
 	inbox     watermark
 	timers    watermark
 	held      []*Request // calls that wait for a send to be received first
@@ -36,7 +38,7 @@ type partition struct {
 func newPartition(h *Host, c Claim) *partition {
 	p := &partition{
 		host: h, claim: c, runs: map[Address]*run{}, working: map[*run]struct{}{},
-		types: map[string]bool{}, kept: map[uint64]keptSend{}, unsettled: map[Address]uint64{}, appending: map[*run]uint64{}, shown: c.Checkpoint,
+		types: map[string]bool{}, kept: map[uint64]keptSend{}, unsettled: map[Address]uint64{}, left: map[Address]uint64{}, appending: map[*run]uint64{}, shown: c.Checkpoint,
 		leftover: leftovers{},
 	}
 	for _, typ := range c.Checkpoint.Types {
