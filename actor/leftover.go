@@ -3,6 +3,7 @@ package actor
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 )
@@ -105,8 +106,14 @@ func (r *run) tidy() {
 		case <-p.ctx.Done():
 			return
 		}
-		h.insist(p.ctx, func() error { return j.remove(p.ctx, h.cfg.Log, p.claim.Partition, attempts) },
-			func(err error) { log.Warn("parts of large records not removed yet", "err", err) })
+		h.insist(p.ctx, func() error {
+			err := j.remove(p.ctx, h.cfg.Log, p.claim.Partition, attempts)
+			if errors.Is(err, ErrNoRecord) { // trimmed meanwhile: the next record knows what is left
+				p.suspect(j.reader.addr)
+				return nil
+			}
+			return err
+		}, func(err error) { log.Warn("parts of large records not removed yet", "err", err) })
 	})
 }
 
