@@ -61,19 +61,19 @@ func eventText(e *actor.Event) string {
 			parts = append(parts, fmt.Sprintf(format, args...))
 		}
 	}
-	add(e.Name != "", "%s", e.Name)
-	add(e.Token != "", "token=%s", e.Token)
+	add(e.Name != "", "%s", visible(e.Name))
+	add(e.Token != "", "token=%s", visible(e.Token))
 	add(e.Attempt > 0, "attempt=%d", e.Attempt)
 	add(e.Node != "", "node=%s", e.Node)
 	add(e.Epoch > 0, "epoch=%d", e.Epoch)
 	add(e.Inbox > 0, "inbox=%d", e.Inbox)
-	add(e.Run != "", "run=%s", e.Run)
+	add(e.Run != "", "run=%s", visible(e.Run))
 	add(e.Due != nil, "due=%s", due(e.Due))
 	add(len(e.Payload) > 0, "%s", e.Payload)
 	add(len(e.Result) > 0, "=> %s", e.Result)
-	add(e.Reason != "", "%s", e.Reason)
+	add(e.Reason != "", "%s", visible(e.Reason))
 	if e.Error != nil {
-		add(true, "failed: %s", e.Error)
+		add(true, "failed: %s", visible(e.Error.Error()))
 	}
 	return strings.Join(parts, " ")
 }

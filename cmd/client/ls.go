@@ -73,6 +73,19 @@ func columns(rows [][]string) string {
 	return b.String()
 }
 
+// escaped is s with its control characters as Go writes them.
+func escaped(s string) string {
+	var b strings.Builder
+	for _, c := range s {
+		if unicode.IsControl(c) {
+			b.WriteString(strings.Trim(strconv.QuoteRune(c), "'"))
+		} else {
+			b.WriteRune(c)
+		}
+	}
+	return b.String()
+}
+
 // visible quotes what would not stay on its line.
 func visible(s string) string {
 	if strings.ContainsFunc(s, unicode.IsControl) {

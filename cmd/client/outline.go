@@ -62,11 +62,11 @@ func elements(text json.RawMessage) (list []json.RawMessage, ok bool) {
 	return list, json.Unmarshal(text, &list) == nil && list != nil
 }
 
-// inline writes a value on one line: text bare, an object as name=value, what is empty as "-".
+// inline writes a value on one line: text bare where it stays on it, an object as name=value, what is empty as "-".
 func inline(text json.RawMessage) string {
 	var s string
 	if json.Unmarshal(text, &s) == nil && s != "" {
-		return s
+		return visible(s)
 	}
 	if all, err := members(text); err == nil && len(all) > 0 {
 		parts := make([]string, len(all))

@@ -101,13 +101,14 @@ func exitCode(err error) int {
 	}
 }
 
-// errorText is the error with the details of a failed call.
+// errorText is the error with the details of a failed call, on one line: keys and reasons in it are other people's.
 func errorText(err error) string {
+	text := err.Error()
 	var e *actor.Error
 	if errors.As(err, &e) && len(e.Details) > 0 && string(e.Details) != "null" {
-		return err.Error() + ": " + string(e.Details)
+		text += ": " + string(e.Details)
 	}
-	return err.Error()
+	return escaped(text)
 }
 
 // header is the call header of a verb: all of them have the session's timeout.
