@@ -45,6 +45,9 @@ func noLeader(m *nats.Msg) *actor.Error {
 
 // get reads one message of a stream from its leader. Errors: errNoMessage, [actor.ErrUnavailable].
 func (c *Client) get(ctx context.Context, stream string, req getRequest) (*stored, error) {
+	if req.Seq == 0 && req.LastFor == "" && req.NextFor == "" {
+		return nil, errNoMessage // sequences begin at 1: the server would call it a bad request
+	}
 	var resp getResponse
 	m, err := resp.stored(c.ask(ctx, "STREAM.MSG.GET."+stream, req, &resp))
 	return m, c.missing(stream, err)

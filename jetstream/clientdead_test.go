@@ -120,7 +120,7 @@ func TestClient_DeadLetters(t *testing.T) {
 	if diff := cmp.Diff(full, got.DeadLetter); diff != "" || got.Seq != 1 || time.Since(got.Kept) > time.Minute {
 		t.Errorf("%d %v (-want +got)\n%s", got.Seq, got.Kept, diff)
 	}
-	for _, seq := range []uint64{4, 99} {
+	for _, seq := range []uint64{0, 4, 99} {
 		if _, err := m.client.DeadLetter(short(t), seq); !errors.Is(err, actor.ErrNotFound) {
 			t.Errorf("%d: got %v, want 404", seq, err)
 		}
@@ -212,8 +212,10 @@ func TestClient_DropDead(t *testing.T) {
 	if got := m.list(t, actor.Address{}); len(got) != 0 {
 		t.Errorf("kept: %v", got)
 	}
-	if err := m.client.DropDead(short(t), 1); !errors.Is(err, actor.ErrNotFound) {
-		t.Errorf("twice: got %v, want 404", err)
+	for _, seq := range []uint64{0, 1} {
+		if err := m.client.DropDead(short(t), seq); !errors.Is(err, actor.ErrNotFound) {
+			t.Errorf("%d, which is not there: got %v, want 404", seq, err)
+		}
 	}
 	empty := NewClient(natstest.Connect(t, natstest.Server(t)), ClientConfig{})
 	for _, err := range empty.DeadLetters(short(t), actor.Address{}) {
