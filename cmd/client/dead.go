@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math/big"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -165,6 +166,9 @@ type letters struct {
 func (v *letters) AfterApply() error {
 	if v.All == (v.Which != "") {
 		return fmt.Errorf("%w: want a letter's sequence, TYPE, TYPE/KEY, or --all", errUsage)
+	}
+	if number, ok := new(big.Int).SetString(v.Which, 10); ok && !number.IsUint64() {
+		return fmt.Errorf("%w: %s is no letter's sequence", errUsage, v.Which) // and not meant as a type
 	}
 	return nil
 }
