@@ -171,6 +171,9 @@ func TestVerbs(t *testing.T) {
 			"     3  2026-01-02T03:04:05.006Z  call_completed  add => 2\n" +
 			"     8  2026-01-02T03:04:06.000Z  step_retrying   ask attempt=2 due=2026-01-02T03:04:07Z failed: no (422, object)\n"},
 		{args: `ls|nothing`},
+		{args: `ls|nothing|--status=`},
+		{args: `ls|nothing|--status|cancelled`},
+		{args: `ls|--status|gone`, code: 2, stderr: "client: --status: want pending, running, parked, paused, completed, failed, cancelled, terminated, not \"gone\"\nclient: --help shows how\n"},
 		{args: `call|tally|add`, code: 2, stderr: "client: <TYPE/KEY>: address \"tally\": want TYPE/KEY\nclient: --help shows how\n"},
 		{args: `call|Tally/x|add`, code: 2, stderr: "client: <TYPE/KEY>: type name \"Tally\": types are lower case\nclient: --help shows how\n"},
 		{args: `describe|Tally`, code: 2, stderr: "client: usage: type name \"Tally\": types are lower case\nclient: --help shows how\n"},

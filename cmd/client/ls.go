@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -14,8 +15,20 @@ import (
 
 type lsVerb struct {
 	Type   string `arg:"" optional:"" name:"TYPE" help:"Only runs of this type."`
-	Status string `placeholder:"S" help:"Only runs in this status: ${enum}." enum:"pending,running,parked,paused,completed,failed,cancelled,terminated," default:""`
+	Status status `placeholder:"S" help:"Only runs in this status: pending, running, parked, paused, completed, failed, cancelled, terminated."`
 	Limit  int    `default:"100" help:"At most so many; 0: all."`
+}
+
+// status is a flag that names a run's status; empty is any.
+type status actor.Status
+
+// UnmarshalText implements encoding.TextUnmarshaler, by which kong reads the flag.
+func (s *status) UnmarshalText(text []byte) error {
+	all := []string{"pending", "running", "parked", "paused", "completed", "failed", "cancelled", "terminated"}
+	if *s = status(text); *s != "" && !slices.Contains(all, string(*s)) {
+		return fmt.Errorf("want %s, not %q", strings.Join(all, ", "), text)
+	}
+	return nil
 }
 
 // Run prints a run a line.
