@@ -99,7 +99,7 @@ func TestLife_cancelParked(t *testing.T) {
 			mended.Store(true)
 			for range 3 {
 				d.next(def())
-				if s := d.status(d.h, errand); s.Status != tc.status {
+				if s := d.status(d.h, errand); s.Status != tc.status || s.Reason != "stop" {
 					t.Errorf("it is %s: %s; log: %v", s.Status, s.Reason, d.events())
 				}
 			}

@@ -135,6 +135,8 @@ func (r *run) describe() runDescription {
 		d.Reason = r.parked.message
 	case r.x.paused != nil:
 		d.Reason = r.x.paused.Reason
+	case r.x.cancelling != nil:
+		d.Reason = *r.x.cancelling
 	}
 	d.Cancelling = r.x.cancelling != nil && r.ended == nil
 	for _, id := range slices.Sorted(maps.Keys(r.x.waits)) {
