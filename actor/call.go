@@ -238,6 +238,8 @@ func (t *turn) answerStart(it *item) {
 	switch {
 	case req.Header.Wait == WaitEnd && r.status.Ended():
 		w.answer(r.endOutcome())
+	case req.Header.Wait == WaitEnd && r.parked != nil:
+		t.reject(it, r.stopped()) // as are those who waited when it was parked
 	case req.Header.Wait == WaitEnd:
 		r.limit(w, r.host.now())
 		r.onEnd = append(r.onEnd, w)

@@ -108,6 +108,52 @@ func TestLife_cancelParked(t *testing.T) {
 	}
 }
 
+// TestLife_waitParked: who waits for the end of a run that is parked is told so, whoever was there first; that of a paused
+// one is waited for.
+func TestLife_waitParked(t *testing.T) {
+	do := NewHook[string, string]("do")
+	var mended atomic.Bool
+	def := func() Definition {
+		return NewWorkflow("errand", func(ctx Context, _ None) (string, error) {
+			if _, err := do.Create(ctx).Await(ctx); err != nil {
+				return "", err
+			}
+			if !mended.Load() {
+				panic("broken")
+			}
+			return "done", nil
+		}, do)
+	}
+	d := &deploy{world: newWorld(t)}
+	d.next(def())
+	wait := func() <-chan *Outcome {
+		out := make(chan *Outcome, 1)
+		d.h.Call(&Request{
+			Address: errand, Hook: HookStart, Header: CallHeader{Wait: WaitEnd}, Payload: []byte("null"), Received: time.Now(),
+			Reply: func(o *Outcome) { out <- o },
+		})
+		return out
+	}
+	first := wait()
+	d.result(tell(d.h, HookPause, "lunch"))
+	second := wait()
+	d.result(tell(d.h, HookUnpause, ""))
+	d.answer(ask(d.h, errand, "do", "", `"x"`))
+	for name, out := range map[string]<-chan *Outcome{"before": first, "in a pause before": second, "after": wait()} {
+		if got := code(d.answer(out)); got != "423" {
+			t.Errorf("who came %s the parking: %s, want 423", name, got)
+		}
+	}
+	if got := d.result(ask(d.h, errand, HookStart, "", "null")); got != "null" {
+		t.Errorf("a start that waits for nothing: %s", got)
+	}
+	mended.Store(true)
+	d.result(tell(d.h, HookWake, ""))
+	if got := d.result(wait()); got != `"done"` {
+		t.Errorf("with mended code: %s", got)
+	}
+}
+
 // TestLife_cancelPending: a run that waits for $start ends at once when it is cancelled; a parked one does when it goes on.
 func TestLife_cancelPending(t *testing.T) {
 	pending := Address{"shopping", "k"}
