@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A purse has had three shapes: a number, a sum with a currency, and one in cents.
@@ -334,6 +336,45 @@ func TestMigrate_downgrade(t *testing.T) {
 	if got := d.result(ask(d.h, other, "add", "", "1")); got != "4" {
 		t.Errorf("another object: got %s, want 4", got)
 	}
+}
+
+// TestMigrate_downgradeLog: while a send waits for newer code, the log says why once, however often it is tried.
+func TestMigrate_downgradeLog(t *testing.T) {
+	d := &deploy{world: newWorld(t)}
+	d.next(purses2(Migrate(2, toPurse2)))
+	d.calls("add", "1", "1")
+	said := make(lines, 16)
+	d.cfg = func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(said, nil)) }
+	d.next(purses1())
+	d.reads()
+	d.send(purse, "add", "10", CallHeader{CallID: "s"})
+	for first := ""; !strings.Contains(first, "load run"); {
+		select {
+		case first = <-said:
+		case <-time.After(5 * time.Second):
+			t.Fatal("nothing is logged")
+		}
+	}
+	for range 3 {
+		d.answer(ask(d.h, purse, "get", "", "null"))
+	}
+	d.stop()
+	d.stop = nil
+	d.h.Close()
+	close(said)
+	for line := range said {
+		if strings.Contains(line, "load run") {
+			t.Errorf("again: %s", line)
+		}
+	}
+}
+
+// lines has what is written to it, a line at a time.
+type lines chan string
+
+func (l lines) Write(p []byte) (int, error) {
+	l <- string(p)
+	return len(p), nil
 }
 
 type (

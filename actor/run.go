@@ -28,6 +28,7 @@ type run struct {
 	x           *execution // nil: not loaded
 	status      Status     // after the last record
 	parked      *parking   // why it takes no calls; nil: it does
+	unloadable  string     // why it could not be loaded the last time, as it was logged
 	incarnation string     // of what is loaded
 	count       uint64     // of records in the log
 	claimed     bool       // a record under this claim is in the log, or in the turn
@@ -173,12 +174,14 @@ func (r *run) turn(batch []item) bool {
 		return true
 	}
 	if err := r.load(r.part.ctx, batch); err != nil {
-		if r.part.ctx.Err() == nil {
-			r.log.Warn("load run", "err", err)
+		if text := err.Error(); r.part.ctx.Err() == nil && text != r.unloadable {
+			r.log.Warn("load run", "err", err) // not again and again while sends wait for what may take days
+			r.unloadable = text
 		}
 		r.postpone(batch, asError(err, CodeUnavailable), errors.Is(err, errUnreadable))
 		return false
 	}
+	r.unloadable = ""
 	t := &turn{run: r, started: time.Now()}
 	t.complete()
 	applied := 0
