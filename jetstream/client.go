@@ -161,7 +161,11 @@ func (c *Client) DescribeType(ctx context.Context, typ string) (json.RawMessage,
 func (c *Client) read(ctx context.Context, addr actor.Address, hook string) (json.RawMessage, error) {
 	o, err := c.Call(ctx, addr, hook, nil, actor.CallHeader{})
 	if err != nil {
-		return nil, fmt.Errorf("read %s of %s: %w", hook, addr, err)
+		what := addr.String()
+		if addr.Key == actor.KeyType {
+			what = "type " + addr.Type
+		}
+		return nil, fmt.Errorf("read %s of %s: %w", hook, what, err)
 	}
 	return o.Result, nil
 }

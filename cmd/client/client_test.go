@@ -176,6 +176,7 @@ func TestVerbs(t *testing.T) {
 		{args: `ls|--status|gone`, code: 2, stderr: "client: --status: want pending, running, parked, paused, completed, failed, cancelled, terminated, not \"gone\"\nclient: --help shows how\n"},
 		{args: `call|tally|add`, code: 2, stderr: "client: <TYPE/KEY>: address \"tally\": want TYPE/KEY\nclient: --help shows how\n"},
 		{args: `call|Tally/x|add`, code: 2, stderr: "client: <TYPE/KEY>: type name \"Tally\": types are lower case\nclient: --help shows how\n"},
+		{args: `describe|other`, code: 1, stderr: "client: read $describe of type other: no node hosts the type other (404, runtime)\n"},
 		{args: `describe|Tally`, code: 2, stderr: "client: usage: type name \"Tally\": types are lower case\nclient: --help shows how\n"},
 		{args: `--prefix|a.b|get|tally/a`, code: 2, stderr: "client: usage: prefix \"a.b\": want a letter, then up to 31 letters, digits, _ or -\nclient: --help shows how\n"},
 		{args: `dead|retry`, code: 2, stderr: "client: usage: want a letter's sequence, TYPE, TYPE/KEY, or --all\nclient: --help shows how\n"},
