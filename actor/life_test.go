@@ -219,19 +219,23 @@ func TestLife(t *testing.T) {
 					t.Errorf("answer %s, want %s", got, tc.want)
 				}
 			}
+			want := strings.Fields(tc.log)
+			end := func() (got []string) {
+				all := slices.DeleteFunc(w.events(), func(t EventType) bool { return t == StepStarted }) // a quick step on a busy machine
+				for _, ev := range all[max(len(all)-len(want), 0):] {
+					got = append(got, string(ev))
+				}
+				return got
+			}
 			look := func(h *Host) {
 				t.Helper()
+				w.within(5*time.Second, func() bool { return slices.Equal(end(), want) }) // steps of the cleanup may take turns of their own
 				if got := w.status(h, errand).Status; got != tc.status {
 					t.Errorf("status %s, want %s", got, tc.status)
 				}
 				w.mu.Lock()
 				defer w.mu.Unlock()
-				all, want := w.events(), strings.Fields(tc.log)
-				var got []string
-				all = slices.DeleteFunc(all, func(t EventType) bool { return t == StepStarted }) // a quick step on a busy machine
-				for _, ev := range all[max(len(all)-len(want), 0):] {
-					got = append(got, string(ev))
-				}
+				got := end()
 				if d := cmp.Diff(want, got); d != "" && len(want)+len(got) > 0 {
 					t.Errorf("end of the log: (-want +got)\n%s", d)
 				}
