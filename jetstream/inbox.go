@@ -3,7 +3,10 @@ package jetstream
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
+
+	js "github.com/nats-io/nats.go/jetstream"
 
 	"github.com/perdure/perdure/actor"
 )
@@ -44,7 +47,7 @@ func (b *Inbox) message(m *stored) (*actor.Message, error) {
 
 // Bounds implements [actor.Inbox].
 func (b *Inbox) Bounds(ctx context.Context) (actor.InboxBounds, error) {
-	stream, err := b.store.js.Stream(perRequest(ctx), b.store.names.InboxStream())
+	stream, err := b.lookUp(ctx)
 	if err != nil {
 		return actor.InboxBounds{}, fmt.Errorf("look up the inbox: %w", err)
 	}
@@ -54,6 +57,39 @@ func (b *Inbox) Bounds(ctx context.Context) (actor.InboxBounds, error) {
 		bounds.First = bounds.Last + 1
 	}
 	return bounds, nil
+}
+
+// How long, and how often, the inbox is asked for. A request to a stream that has no leader is lost: whoever takes partitions
+// over after an election would wait for all of its time.
+const (
+	inboxWithin = 5 * time.Second
+	inboxAgain  = 250 * time.Millisecond
+)
+
+// lookUp returns the stream. Until it is answered it is asked for again; the first answer counts.
+func (b *Inbox) lookUp(ctx context.Context) (js.Stream, error) {
+	type answer struct {
+		stream js.Stream
+		err    error
+	}
+	var asks sync.WaitGroup
+	defer asks.Wait()
+	ctx, cancel := context.WithTimeout(ctx, inboxWithin)
+	defer cancel()
+	answers := make(chan answer, inboxWithin/inboxAgain+1)
+	again := time.NewTicker(inboxAgain)
+	defer again.Stop()
+	for {
+		asks.Go(func() {
+			stream, err := b.store.js.Stream(ctx, b.store.names.InboxStream())
+			answers <- answer{stream, err}
+		})
+		select {
+		case a := <-answers:
+			return a.stream, a.err
+		case <-again.C:
+		}
+	}
 }
 
 // incarnation names a stream made at this time.
