@@ -60,9 +60,7 @@ func (x *execution) remember(ev *Event) {
 	case HookCreated:
 		x.hooks[ev.Name+" "+ev.Token] = &hookHandle{name: ev.Name, token: ev.Token}
 	case HookConflict:
-		if h := x.hooks[ev.Name+" "+ev.Token]; h != nil {
-			h.conflict = &HookConflictError{Token: ev.Token, Run: ev.Run}
-		}
+		x.conflicted(ev)
 	case HookReceived:
 		x.receive(ev)
 	case CallCompleted, CallFailed:
