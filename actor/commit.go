@@ -95,7 +95,8 @@ func (r *run) record(t *turn) (*Record, *Entry, error) {
 	}
 	var whole bool
 	if rec.IDs, whole = r.ids.table(r.host.now()); !whole && rec.IDs != nil {
-		rec.IDsBefore, rec.IDsUntil = r.tableAt, r.ids.until(rec.IDs)
+		rec.IDsBefore = r.tableAt
+		rec.IDsUntil, rec.IDsSeen = r.ids.rest(rec.IDs)
 	}
 	r.keep(rec)
 	rec.V = rec.lowest()
@@ -334,6 +335,7 @@ func (r *run) after(t *turn, batch []item) {
 	}
 	r.outbox.start(r)
 	r.tidy()
+	r.readOlderIDs()
 	if r.x.stalled {
 		r.part.putBack(r, []item{{kind: itemResume}})
 	}

@@ -114,6 +114,7 @@ type Record struct {
 	IDs          []IDEntry             `json:"ids,omitempty"`          // table of call ids, in records that carry one
 	IDsUntil     int64                 `json:"idsUntil,omitempty"`     // no id of the tables before is kept longer for its call, Unix seconds
 	IDsBefore    uint64                `json:"idsBefore,omitempty"`    // record with the table that IDs adds to; 0: IDs is whole
+	IDsSeen      idFilter              `json:"idsSeen,omitempty"`      // which ids the tables before may have
 }
 
 // Pausing is that somebody stopped the run for a time.

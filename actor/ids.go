@@ -12,8 +12,9 @@ const (
 	idsAge       = 24 * time.Hour // after that only an id whose call can still be repeated is kept
 	idsMargin    = 5 * time.Second
 	idsLimit     = 1 << 20 // all ids that must be kept; beyond it new calls get 429
-	idsEvery     = 64      // records between two tables
+	idsEvery     = 64      // records between two tables, or fewer where they have more than idsFullTable ids
 	idsFullTable = 1024    // a table up to this size holds all ids, a larger one only what is new
+	idsShare     = 64      // of all ids that are new in a table which is not due by the number of records
 )
 
 // idTable is what an object knows of the calls it has received: by it a repeated call gets its first outcome.
@@ -22,6 +23,8 @@ type idTable struct {
 	order   []string // by arrival
 	fresh   map[string]*IDEntry
 	since   int // records since the last table
+
+	older *olderIDs // ids that are not read yet; nil: entries has all
 }
 
 func newIDTable() *idTable {
@@ -37,10 +40,23 @@ func digest(s []byte) string {
 // find returns what is known of a call id.
 func (t *idTable) find(id string) *IDEntry { return t.entries[digest([]byte(id))] }
 
+// unsure reports whether a call id that is not found may be one of those that are not read yet.
+func (t *idTable) unsure(id string) bool {
+	return t.older != nil && t.find(id) == nil && t.older.seen.mayHave(digest([]byte(id)))
+}
+
 // full reports whether a new id has no place: every id is still needed.
 func (t *idTable) full(now time.Time) bool {
 	t.expire(now)
-	return len(t.entries) >= idsLimit
+	return t.size() >= idsLimit
+}
+
+// size is how many ids are known, about, where not all are read.
+func (t *idTable) size() int {
+	if t.older != nil {
+		return len(t.entries) + len(t.older.seen)
+	}
+	return len(t.entries)
 }
 
 // observe takes up what an event says of call ids; seq is its record.
@@ -93,7 +109,7 @@ func (t *idTable) expire(now time.Time) {
 // table returns the next record's table of ids, perhaps empty, or nil when none is due. whole reports that it needs no
 // table before it.
 func (t *idTable) table(now time.Time) (ids []IDEntry, whole bool) {
-	if t.since < idsEvery {
+	if t.older != nil || t.since < idsEvery && len(t.fresh) < max(idsFullTable, len(t.entries)/idsShare) {
 		return nil, false
 	}
 	t.expire(now)
@@ -158,17 +174,31 @@ func neededTables(tables []idTableAt, now time.Time) []idTableAt {
 	return tables
 }
 
-// until is how long an id has to be kept that ids does not have: it stands in an older table.
-func (t *idTable) until(ids []IDEntry) int64 {
-	in := make(map[string]bool, len(ids))
-	for i := range ids {
-		in[ids[i].ID] = true
+// rest tells of the ids that are not in a table how long they have to be kept, and which they may be: they stand in older
+// ones.
+func (t *idTable) rest(table []IDEntry) (until int64, seen idFilter) {
+	in := make(map[string]bool, len(table))
+	for i := range table {
+		in[table[i].ID] = true
 	}
-	latest := int64(0)
+	seen = newIDFilter(len(t.entries) - len(in))
 	for id, e := range t.entries {
 		if !in[id] {
-			latest = max(latest, e.Until)
+			until = max(until, e.Until)
+			seen.add(id)
 		}
 	}
-	return latest
+	return until, seen
+}
+
+// takeOlder takes up the tables that were not read before, the oldest first. What is known already is newer.
+func (t *idTable) takeOlder(tables []entryRecord) {
+	all := newIDTable()
+	for _, older := range tables {
+		all.restore(older.IDs)
+	}
+	for _, id := range t.order {
+		all.put(t.entries[id])
+	}
+	t.entries, t.order, t.older = all.entries, all.order, nil
 }

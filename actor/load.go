@@ -10,8 +10,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// load rebuilds the run from its log, if it is not in memory. The ids of earlier calls are read
-// when the batch has a call that may be one of them; see also commit.
+// load rebuilds the run from its log, if it is not in memory, and reads what the batch needs of the ids of earlier calls.
 func (r *run) load(ctx context.Context, batch []item) error {
 	if r.x != nil && r.parked != nil && slices.ContainsFunc(batch, wakes) {
 		r.unload() // its code is tried again
@@ -36,19 +35,7 @@ func (r *run) load(ctx context.Context, batch []item) error {
 	if err := r.redo(ctx); err != nil {
 		return err
 	}
-	if r.ids == nil && slices.ContainsFunc(batch, r.asksForIDs) {
-		return r.loadIDs(ctx)
-	}
-	return nil
-}
-
-// asksForIDs reports whether the ids of earlier calls have to be known for an item: a read of a cold object does without.
-func (r *run) asksForIDs(it item) bool {
-	if it.kind != itemCall || it.req.Header.CallID == "" {
-		return false
-	}
-	h := r.typ.hooks[it.req.Hook]
-	return h != nil && h.query == nil
+	return r.knowIDs(ctx, batch)
 }
 
 // activate reads what the last record says is needed, and replays it.
@@ -334,57 +321,6 @@ func (r *run) observeEvents(seq uint64, events []Event) {
 		default:
 		}
 	}
-}
-
-// loadIDs reads the call ids that the object remembers: the last tables, and the records since.
-func (r *run) loadIDs(ctx context.Context) error {
-	ids := newIDTable()
-	var tables []entryRecord
-	since, total := r.trim.first(), 0
-	for at := r.tableAt; at >= since; { // what is trimmed has no id that is still kept
-		rec, err := r.records.one(ctx, at)
-		if err != nil {
-			return fmt.Errorf("read ids of %s at seq %d: %w", r.addr, at, err)
-		}
-		tables = append(tables, rec)
-		total += len(rec.IDs)
-		if at = rec.IDsBefore; !tableAt(rec.seq, rec.Record).olderNeeded(total, r.host.now()) {
-			break
-		}
-	}
-	slices.Reverse(tables)
-	r.tables = nil
-	for _, t := range tables {
-		ids.restore(t.IDs)
-		since = t.seq
-		r.tables = append(r.tables, tableAt(t.seq, t.Record))
-	}
-	if r.lastRec != 0 {
-		if err := r.observeSince(ctx, ids, since); err != nil {
-			return err
-		}
-	}
-	ids.expire(r.host.now())
-	r.ids = ids
-	return nil
-}
-
-func (r *run) observeSince(ctx context.Context, ids *idTable, since uint64) error {
-	last, err := r.records.one(ctx, r.lastRec)
-	if err != nil {
-		return err
-	}
-	records, err := r.readFrom(ctx, since, last)
-	if err != nil {
-		return err
-	}
-	for _, rec := range records {
-		for i := range rec.Events {
-			ids.observe(&rec.Events[i], rec.seq)
-		}
-		ids.since++
-	}
-	return nil
 }
 
 // newer reports whether body is a record of a newer format, which this node must not take for a foreign message.

@@ -268,7 +268,7 @@ func (r *run) logged(ctx context.Context, want eventsRequest) (out [][]byte, nex
 		if err != nil {
 			return nil, 0, err
 		}
-		rec.IDs, rec.IDsBefore, rec.IDsUntil = nil, 0, 0
+		rec.IDs, rec.IDsBefore, rec.IDsUntil, rec.IDsSeen = nil, 0, 0, nil
 		b, err := loggedRecord{Seq: seq, Time: e.Time, Node: e.Node, Turn: e.Turn, Record: rec, bytes: len(e.Body)}.encode(most - 2)
 		if err != nil {
 			return nil, 0, err

@@ -139,6 +139,9 @@ func (r *run) weigh() {
 	n += int64(r.tail.bytes)
 	if r.ids != nil {
 		n += 200 * int64(len(r.ids.entries))
+		if r.ids.older != nil {
+			n += int64(len(r.ids.older.seen))
+		}
 	}
 	r.host.residentBytes.Add(n - r.bytes)
 	r.bytes = n

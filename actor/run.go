@@ -99,6 +99,7 @@ const (
 	itemResume                   // take up what a former owner left
 	itemExpired                  // callers' time is up
 	itemBuried                   // a dead letter is kept
+	itemIDs                      // older call ids are read
 	itemTouched                  // somebody else appended to the log
 	itemLeftover                 // there are parts of large records to look at
 )

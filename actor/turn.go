@@ -56,7 +56,7 @@ func (t *turn) apply(it *item) {
 		r.expire()
 	case itemBuried:
 		r.burying = slices.DeleteFunc(r.burying, func(b BuriedSend) bool { return b.Inbox == it.inbox })
-	case itemResume, itemTouched, itemLeftover:
+	case itemResume, itemTouched, itemLeftover, itemIDs:
 	}
 }
 

@@ -86,7 +86,7 @@ func (c *Client) complete(ctx context.Context, addr actor.Address, r *LogRecord)
 	if err != nil {
 		return fmt.Errorf("read log of %s at seq %d: %w", addr, r.Seq, err)
 	}
-	rec.IDs, rec.IDsBefore, rec.IDsUntil = nil, 0, 0
+	rec.IDs, rec.IDsBefore, rec.IDsUntil, rec.IDsSeen = nil, 0, 0, nil
 	r.Record, r.Size = *rec, 0
 	return nil
 }
@@ -210,7 +210,7 @@ func (c *Client) logRecord(ctx context.Context, addr actor.Address, m jetstream.
 	if err != nil {
 		return nil, fmt.Errorf("seq %d: %w", meta.Sequence.Stream, err)
 	}
-	rec.IDs = nil
+	rec.IDs, rec.IDsBefore, rec.IDsUntil, rec.IDsSeen = nil, 0, 0, nil
 	return &LogRecord{
 		Seq: meta.Sequence.Stream, Time: meta.Timestamp.UTC(), Node: h.Get(HeaderNode), Turn: h.Get(HeaderTurn), Record: *rec,
 	}, nil

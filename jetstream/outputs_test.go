@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -228,27 +229,34 @@ func TestOutputs_TTL(t *testing.T) {
 	})
 }
 
-// TestProvision_allowTTL: a stream that was made without TTLs is updated, somebody else's is left alone.
-func TestProvision_allowTTL(t *testing.T) {
+// TestProvision_upgrade: streams that an earlier version made are updated, somebody else's is left alone.
+func TestProvision_upgrade(t *testing.T) {
 	nc := natstest.Connect(t, natstest.Server(t))
 	s := provision(t, nc, Config{Partitions: 1, LogStreams: 1})
 	j := newJS(t, nc)
 	for _, cfg := range s.streams() {
-		if cfg.Name == s.names.OutStream() {
-			if err := j.DeleteStream(t.Context(), cfg.Name); err != nil {
-				t.Fatal(err)
-			}
-			cfg.AllowMsgTTL = false
-			if _, err := j.CreateStream(t.Context(), cfg); err != nil {
-				t.Fatal(err)
-			}
+		if err := j.DeleteStream(t.Context(), cfg.Name); err != nil {
+			t.Fatal(err)
+		}
+		cfg.AllowMsgTTL = false
+		if cfg.Name != s.names.InboxStream() {
+			cfg.Duplicates = 2 * time.Minute
+		}
+		if cfg.Name == s.names.BlobsStream() {
+			cfg.Subjects = []string{s.names.BlobOld()}
+		}
+		if _, err := j.CreateStream(t.Context(), cfg); err != nil {
+			t.Fatal(err)
 		}
 	}
 	provision(t, nc, Config{})
-	for name, want := range map[string]bool{s.names.OutStream(): true, s.names.DeadStream(): false} {
-		stream, err := j.Stream(t.Context(), name)
-		if err != nil || stream.CachedInfo().Config.AllowMsgTTL != want {
-			t.Errorf("stream %s: %v, %v", name, stream, err)
+	for _, want := range s.streams() {
+		stream, err := j.Stream(t.Context(), want.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if have := stream.CachedInfo().Config; have.AllowMsgTTL != want.AllowMsgTTL || have.Duplicates != want.Duplicates || !slices.Equal(have.Subjects, want.Subjects) {
+			t.Errorf("stream %s: %+v", want.Name, have)
 		}
 	}
 	cfg := js.StreamConfig{Name: "ACME_OUT", Subjects: []string{"other"}}

@@ -12,6 +12,10 @@ import (
 	js "github.com/nats-io/nats.go/jetstream"
 )
 
+// deadDuplicates is how long a dead letter that is published again is dropped. Earlier versions made every stream but the
+// inbox so.
+const deadDuplicates = 2 * time.Minute
+
 // streams are the configurations of all streams. The inbox comes first: its subjects are the likeliest to
 // overlap with somebody else's.
 func (s *Store) streams() []js.StreamConfig {
@@ -20,11 +24,11 @@ func (s *Store) streams() []js.StreamConfig {
 		{
 			Name: n.InboxStream(), Subjects: []string{n.HookAll()}, Description: "one-way calls",
 			SubjectTransform: &js.SubjectTransformConfig{Source: n.HookAll(), Destination: n.inTransform(s.meta.Partitions)},
-			Discard:          js.DiscardNew, MaxBytes: s.cfg.InboxBytes, Duplicates: 100 * time.Millisecond,
+			Discard:          js.DiscardNew, MaxBytes: s.cfg.InboxBytes,
 		},
 		{Name: n.TimersStream(), Subjects: []string{n.TimerAll(), n.FireAll()}, Description: "alarms", AllowMsgSchedules: true, AllowRollup: true},
 		{Name: n.BlobsStream(), Subjects: []string{n.BlobAll(), n.BlobOld()}, Description: "parts of large records"},
-		{Name: n.DeadStream(), Subjects: []string{n.DeadAll()}, Description: "dead letters"},
+		{Name: n.DeadStream(), Subjects: []string{n.DeadAll()}, Description: "dead letters", Duplicates: deadDuplicates},
 		{
 			Name: n.OutStream(), Subjects: []string{n.EmitAll()}, Description: "output streams",
 			SubjectTransform: &js.SubjectTransformConfig{Source: n.EmitAll(), Destination: n.outTransform()},
@@ -49,7 +53,7 @@ func (s *Store) streams() []js.StreamConfig {
 			c.MaxBytes = -1
 		}
 		if c.Duplicates == 0 {
-			c.Duplicates = 2 * time.Minute
+			c.Duplicates = 100 * time.Millisecond // the least: a server that starts reads all messages of the window
 		}
 	}
 	return all
@@ -77,14 +81,7 @@ func (s *Store) stream(ctx context.Context, want js.StreamConfig) (*js.StreamInf
 	stream, err := s.js.Stream(asking, want.Name)
 	switch {
 	case err == nil:
-		info, err := s.addSubjects(ctx, stream.CachedInfo(), want)
-		if err != nil {
-			return nil, err
-		}
-		if err := s.checkStream(info.Config, want); err != nil {
-			return nil, err
-		}
-		return s.allowTTL(ctx, info, want)
+		return s.upgrade(ctx, stream.CachedInfo(), want)
 	case !errors.Is(err, js.ErrStreamNotFound):
 		return nil, fmt.Errorf("look up stream %s: %w", want.Name, err)
 	case s.meta.Created.IsZero():
@@ -104,32 +101,32 @@ func (s *Store) lost(what, name string, err error) error {
 		ErrIncompatible, what, name, s.meta.Created.Format(time.RFC3339))
 }
 
-// addSubjects gives the stream of parts the subjects that an earlier version made it without.
-func (s *Store) addSubjects(ctx context.Context, info *js.StreamInfo, want js.StreamConfig) (*js.StreamInfo, error) {
-	if want.Name != s.names.BlobsStream() || !slices.Equal(info.Config.Subjects, []string{s.names.BlobOld()}) {
+// upgrade verifies a stream, and gives it what an earlier version made it without.
+func (s *Store) upgrade(ctx context.Context, info *js.StreamInfo, want js.StreamConfig) (*js.StreamInfo, error) {
+	cfg := s.upgraded(info.Config, want)
+	if err := s.checkStream(cfg, want); err != nil {
+		return nil, err
+	}
+	if cfg.Duplicates == info.Config.Duplicates && cfg.AllowMsgTTL == info.Config.AllowMsgTTL && len(cfg.Subjects) == len(info.Config.Subjects) {
 		return info, nil
 	}
-	cfg := info.Config
-	cfg.Subjects = want.Subjects
 	stream, err := s.js.UpdateStream(ctx, cfg)
 	if err != nil {
-		return nil, fmt.Errorf("add subjects to stream %s: %w", cfg.Name, err)
+		return nil, fmt.Errorf("upgrade stream %s: %w", cfg.Name, err)
 	}
 	return stream.CachedInfo(), nil
 }
 
-// allowTTL lets messages have a TTL in a stream that an earlier version made without.
-func (s *Store) allowTTL(ctx context.Context, info *js.StreamInfo, want js.StreamConfig) (*js.StreamInfo, error) {
-	if info.Config.AllowMsgTTL || !want.AllowMsgTTL {
-		return info, nil
+// upgraded is the stream's configuration as this version would have made it, where an earlier one did.
+func (s *Store) upgraded(cfg, want js.StreamConfig) js.StreamConfig {
+	if cfg.Name == s.names.BlobsStream() && slices.Equal(cfg.Subjects, []string{s.names.BlobOld()}) {
+		cfg.Subjects = want.Subjects
 	}
-	cfg := info.Config
-	cfg.AllowMsgTTL = true
-	stream, err := s.js.UpdateStream(ctx, cfg)
-	if err != nil {
-		return nil, fmt.Errorf("allow stream %s messages with a TTL: %w", cfg.Name, err)
+	cfg.AllowMsgTTL = cfg.AllowMsgTTL || want.AllowMsgTTL
+	if cfg.Duplicates == deadDuplicates {
+		cfg.Duplicates = want.Duplicates
 	}
-	return stream.CachedInfo(), nil
+	return cfg
 }
 
 func (s *Store) createStream(ctx context.Context, want js.StreamConfig) (*js.StreamInfo, error) {

@@ -1,0 +1,118 @@
+package actor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/perdure/perdure/internal/bubble"
+)
+
+func TestIDFilter(t *testing.T) {
+	for _, n := range []int{0, 1, 7, 1000, 50_000} {
+		f := newIDFilter(n)
+		for i := range n {
+			f.add(digest(fmt.Append(nil, "in", i)))
+		}
+		for i := range n {
+			if !f.mayHave(digest(fmt.Append(nil, "in", i))) {
+				t.Fatalf("%d of %d is not found", i, n)
+			}
+		}
+		wrong := 0
+		for i := range 10_000 {
+			if f.mayHave(digest(fmt.Append(nil, "out", i))) {
+				wrong++
+			}
+		}
+		if wrong > 400 {
+			t.Errorf("a filter of %d is wrong about %d in 10,000", n, wrong)
+		}
+	}
+}
+
+// forgetful is a log whose records below a sequence cannot be read for now.
+type forgetful struct {
+	*world
+	below atomic.Uint64
+}
+
+func (f *forgetful) Read(ctx context.Context, a Address, seq uint64) (*Entry, error) {
+	if seq < f.below.Load() {
+		return nil, errors.New("not now")
+	}
+	return f.world.Read(ctx, a, seq)
+}
+
+// table returns where the last table of ids is.
+func (w *world) table() (last uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, e := range w.log {
+		if rec, err := DecodeRecord(e.Body); err == nil && rec.IDs != nil {
+			last = e.Seq
+		}
+	}
+	return last
+}
+
+// TestHost_olderIDs restarts an object of many calls: the next call needs no older table, repeated ones have their first
+// outcome, and the log goes on as it would have, tables and removals included.
+func TestHost_olderIDs(t *testing.T) {
+	bubble.Run(t, func(t *testing.T) {
+		w := newWorld(t)
+		log := &forgetful{world: w}
+		def := keeping(KeepLast(1))
+		with := func(c *Config) { c.Log = log }
+		h := w.host("1", with, def)
+		w.own(h, 1, Checkpoint{})
+		const calls = 3 * idsFullTable
+		call := func(id string) <-chan *Outcome { return ask(h, at, "add", id, "1") }
+		first := make([]string, calls)
+		for i := 0; i < calls; i += 64 {
+			var answers []<-chan *Outcome
+			for j := range 64 {
+				answers = append(answers, call(fmt.Sprint(i+j)))
+			}
+			for j, out := range answers {
+				first[i+j] = w.result(out)
+			}
+		}
+		for node := uint64(2); node < 4; node++ {
+			h.Close()
+			h = w.host(fmt.Sprint(node), with, def)
+			w.own(h, node, Checkpoint{})
+			log.below.Store(w.table())
+			id := fmt.Sprint("of node ", node)
+			fresh := w.result(call(id))
+			if o := w.answer(call("0")); o.Err == nil || o.Err.Code != CodeUnavailable {
+				t.Fatalf("node %d: call 0 again, while its table cannot be read: %s, %v", node, o.Result, o.Err)
+			}
+			log.below.Store(0)
+			for i, want := range first {
+				if got := w.result(call(fmt.Sprint(i))); got != want {
+					t.Fatalf("node %d: call %d again: %s, want %s", node, i, got, want)
+				}
+			}
+			if got := w.result(call(id)); got != fresh {
+				t.Errorf("node %d: %s, want %s", node, got, fresh)
+			}
+		}
+		h.Close()
+		time.Sleep(25 * time.Hour) // now the ids are of no use
+		h = w.host("4", with, def)
+		w.own(h, 4, Checkpoint{})
+		for i := range 3 * idsEvery {
+			w.result(call(fmt.Sprint("later ", i)))
+		}
+		synctest.Wait()
+		if e := w.log[slices.IndexFunc(w.log, func(e *Entry) bool { return e.Address == at })]; e.Epoch != 4 {
+			t.Errorf("the log begins with record %d of epoch %d: what held the ids is not removed", e.Seq, e.Epoch)
+		}
+	})
+}
