@@ -181,6 +181,10 @@ func (r *run) lookUp(ctx context.Context, e *Entry) (seq uint64, again bool) {
 	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		last, err := r.host.cfg.Log.Last(ctx, r.addr)
 		switch {
+		case r.lags(last, err): // it knows nothing of the record
+			if wait >= time.Second {
+				r.log.WarnContext(ctx, "the log is said to end before a record that was stored: asked again", "stored", r.lastRec)
+			}
 		case errors.Is(err, ErrNoRecord):
 			return 0, r.last == 0
 		case err != nil:
@@ -209,6 +213,11 @@ func (r *run) lookUp(ctx context.Context, e *Entry) (seq uint64, again bool) {
 			return 0, false
 		}
 	}
+}
+
+// lags reports whether an answer to what the last record is comes from a former leader of the log.
+func (r *run) lags(last *Entry, err error) bool {
+	return err == nil && last.Seq < r.lastRec || r.lastRec != 0 && errors.Is(err, ErrNoRecord)
 }
 
 // pause blocks for d, or until ctx ends: then it returns ctx's error.

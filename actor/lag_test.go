@@ -1,0 +1,59 @@
+package actor
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+)
+
+// lagging is a log that is asked through a server which led it before, and does not know its last records.
+type lagging struct {
+	*world
+	answers atomic.Int32 // that are of before
+	knows   int          // records
+}
+
+func (l *lagging) Last(ctx context.Context, a Address) (*Entry, error) {
+	if l.answers.Add(-1) >= 0 {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.knows == 0 {
+			return nil, ErrNoRecord
+		}
+		return l.log[0], nil
+	}
+	return l.world.Last(ctx, a)
+}
+
+// TestHost_formerLeader: the former leader of a log refuses a record that its successor has stored, and does not know the
+// record before it either. The turn is not done again.
+func TestHost_formerLeader(t *testing.T) {
+	w := newWorld(t)
+	log := &lagging{world: w}
+	ran := 0
+	step := NewStep("step", func(context.Context, None) (int, error) { ran++; return ran, nil })
+	def := NewObject[int]("sum")
+	NewMethod(def, "add", func(n *int, ctx Context, _ None) (int, error) {
+		*n++
+		return step.Run(ctx, None{})
+	})
+	h := w.host("a", func(c *Config) { c.Log = log }, def)
+	w.own(h, 1, Checkpoint{})
+	for range 3 {
+		w.result(ask(h, at, "add", "", "null"))
+	}
+	for n, knows := range []int{0, 1} { // records
+		log.knows = knows
+		w.change(func() {
+			w.onAppend = func(*Entry) (bool, error) {
+				log.answers.Store(3)
+				w.change(func() { w.onAppend = nil })
+				return true, ErrAppendConflict
+			}
+		})
+		if got, want := w.result(ask(h, at, "add", "", "null")), 4+n; got != fmt.Sprint(want) || ran != want {
+			t.Errorf("call %d says %s, the step ran %d times", want, got, ran)
+		}
+	}
+}
