@@ -117,6 +117,11 @@ func (n *Node) assemble(ctx context.Context, store *jetstream.Store, defs []acto
 			r, err := records.Get(ctx, p)
 			return r.Epoch, err
 		},
+		Remains: store.Remains(log),
+		Cursor: func(ctx context.Context, p int) (uint64, error) {
+			r, err := records.Get(ctx, p)
+			return r.Inbox, err
+		},
 		Forward:   func(req *actor.Request) bool { return front.Forward(req) },
 		Trusted:   func() bool { return n.owner.Trusted() },
 		Elsewhere: func(typ string) bool { return n.owner.Hosted(typ) },

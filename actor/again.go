@@ -36,7 +36,7 @@ func (t *turn) renews(it *item) bool {
 }
 
 // early reports whether the item has to wait for the next turn: a record belongs to one run.
-func (t *turn) early(it *item) bool { return len(t.run.x.journal.out) > 0 && t.renews(it) }
+func (t *turn) early(it *item) bool { return t.purges || len(t.run.x.journal.out) > 0 && t.renews(it) }
 
 // againIn is how long a start waits before it looks again whether all is let out that the run before has left.
 const againIn = 20 * time.Millisecond

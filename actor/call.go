@@ -30,6 +30,8 @@ func (t *turn) call(it *item) {
 		t.start(it)
 	case HookCancel, HookTerminate, HookPause, HookUnpause, HookWake:
 		t.lifeCycle(it)
+	case HookPurge:
+		t.purge(it)
 	default:
 		t.hook(it)
 	}

@@ -44,6 +44,10 @@ func (r *run) commit(t *turn, batch []item) bool {
 	switch {
 	case err == nil:
 		r.after(t, batch)
+		if t.purges {
+			r.unload()
+			r.part.putBack(r, []item{{kind: itemResume}})
+		}
 		return true
 	case errors.Is(err, ErrAppendConflict):
 		r.log.Warn("somebody else appended: the turn is done again", "expected", r.last, "err", err)
@@ -79,13 +83,15 @@ func (r *run) record(t *turn) (*Record, *Entry, error) {
 		N: r.count + 1, Inbox: r.inboxPos, Buried: r.burying, Streams: r.streams.record(r.x), Events: r.x.journal.out,
 		Paused: r.x.paused,
 	}
-	if r.typ.object != nil {
+	switch {
+	case t.purges:
+	case r.typ.object != nil:
 		r.armAlarm()
 		rec.Alarms, rec.AlarmsAt = r.alarmTable()
 		if r.tail.put(rec, r.x.encoded); len(r.x.encoded) > 0 && r.x.version > 1 {
 			rec.StateVersion = r.x.version
 		}
-	} else {
+	default:
 		r.snapshot(rec)
 	}
 	for i := range rec.Events {
@@ -99,6 +105,9 @@ func (r *run) record(t *turn) (*Record, *Entry, error) {
 		rec.IDsUntil, rec.IDsSeen = r.ids.rest(rec.IDs)
 	}
 	r.keep(rec)
+	if t.purges {
+		rec.entomb()
+	}
 	rec.V = rec.lowest()
 	body := bytes.NewBuffer(make([]byte, 0, len(rec.State)+bodySlack))
 	enc := json.NewEncoder(body)
@@ -120,7 +129,7 @@ func (r *run) snapshot(rec *Record) {
 
 // leavesWork reports whether the record leaves the run unsettled.
 func (r *run) leavesWork(t *turn) bool {
-	if len(r.x.steps) > 0 || len(t.bodies) > 0 || r.x.stalled || r.parked != nil || !r.outbox.idle() || r.arming != nil || r.part.awaits(r) {
+	if t.purges || len(r.x.steps) > 0 || len(t.bodies) > 0 || r.x.stalled || r.parked != nil || !r.outbox.idle() || r.arming != nil || r.part.awaits(r) {
 		return true
 	}
 	for i := range r.x.journal.out {
@@ -293,7 +302,7 @@ func recentOutcomes(events []Event, size int) (outcomes []Event) {
 // Once all effects are out, those of earlier records need not be looked at again, whatever else the run still does.
 func (r *run) resettle(seq uint64) {
 	awaits := r.part.awaits(r)
-	unsettled := r.x != nil && (len(r.x.steps) > 0 || r.x.stalled || r.parked != nil || !r.outbox.idle() || r.nearWait() || r.nearAlarm() || awaits)
+	unsettled := r.x != nil && (r.status == StatusPurged || len(r.x.steps) > 0 || r.x.stalled || r.parked != nil || !r.outbox.idle() || r.nearWait() || r.nearAlarm() || awaits)
 	switch {
 	case !unsettled:
 		r.unsettled, r.resume = 0, 0
@@ -393,11 +402,11 @@ func (r *run) turnAway(err *Error) {
 			w.fail(err)
 		}
 	}
-	for _, w := range r.onEnd {
+	for _, w := range slices.Concat(r.onEnd, r.onPurged) {
 		w.fail(err)
 	}
 	clear(r.waiters)
-	r.onEnd = nil
+	r.onEnd, r.onPurged = nil, nil
 }
 
 // limit bounds how long a caller waits; one whose time is up is forgotten.
@@ -416,6 +425,7 @@ func (r *run) expire() {
 		}
 	}
 	r.onEnd = slices.DeleteFunc(r.onEnd, gone)
+	r.onPurged = slices.DeleteFunc(r.onPurged, gone)
 }
 
 func answerReceived(ws []*waiter, seq uint64) []*waiter {
@@ -458,4 +468,5 @@ func (t *turn) forget() {
 		}
 	}
 	r.onEnd = slices.DeleteFunc(r.onEnd, gone)
+	r.onPurged = slices.DeleteFunc(r.onPurged, gone)
 }

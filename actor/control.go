@@ -38,6 +38,15 @@ func Wake(ctx context.Context, c Client, addr Address, reason string, opts ...Ca
 	return control(ctx, c, addr, HookWake, reason, opts)
 }
 
+// Purge removes a run that has ended, or an object with methods, and everything that is kept of it: its log, its output
+// streams, its call ids. It blocks until that is gone; the key is free then, for a new run or object that has nothing in
+// common with it. Dead letters stay. While it goes on, calls wait, and sends are kept for whoever has the key then.
+// Errors: [ErrNotFound] also when it was purged before, [ErrConflict] when the run has not ended or the object has calls
+// without outcome, steps in progress or alarms set, [ErrStopped] when the object is parked or paused.
+func Purge(ctx context.Context, c Client, addr Address, reason string, opts ...CallOption) error {
+	return control(ctx, c, addr, HookPurge, reason, opts)
+}
+
 func control(ctx context.Context, c Client, addr Address, hook, reason string, opts []CallOption) error {
 	_, err := call[None](ctx, c, addr, hook, lifeRequest{reason}, header(opts))
 	return err

@@ -9,12 +9,13 @@ import (
 
 // RecordVersion is the newest version of the record format that this code reads. A record has the lowest version whose
 // readers understand it.
-const RecordVersion = 2
+const RecordVersion = 3
 
 // Versions of the record format.
 const (
 	recordPlain = 1
 	recordNew   = 2 // a reader of version 1 would lose what it says
+	recordTomb  = 3 // one of version 2 would take the run for one that has ended
 )
 
 // EventType names what happened. The names are on disk: never rename one.
@@ -31,6 +32,7 @@ const (
 	RunCancelled  EventType = "run_cancelled"  // the run function returned after that
 	RunTerminated EventType = "run_terminated" // somebody ended the run: its code was not asked
 	RunParked     EventType = "run_parked"     // code does not match the log, or panicked
+	RunPurged     EventType = "run_purged"     // the run is being removed, with everything that is kept of it
 	RunPaused     EventType = "run_paused"     // somebody stopped the run for a time
 	RunResumed    EventType = "run_resumed"    // a parked or paused run goes on
 	HookCreated   EventType = "hook_created"   // run code made a hook
@@ -63,6 +65,7 @@ const (
 	StatusFailed     Status = "failed"     // its run function returned an error
 	StatusCancelled  Status = "cancelled"  // its run function returned after it was cancelled
 	StatusTerminated Status = "terminated" // it was ended without asking its code
+	StatusPurged     Status = "purged"     // it is being removed: the last record of a log says so, until it goes too
 )
 
 // Ended reports whether the run takes no more calls, for ever.
@@ -124,6 +127,9 @@ type Pausing struct {
 
 // lowest returns the lowest version whose readers understand the record.
 func (r *Record) lowest() int {
+	if r.purged() {
+		return recordTomb
+	}
 	if r.Delta != nil || r.StateVersion != 0 || r.Compacted != nil || r.Snapshot != 0 || r.Kept != nil || r.Paused != nil ||
 		len(r.Alarms) > 0 || r.AlarmsAt != 0 {
 		return recordNew

@@ -25,6 +25,9 @@ type Config struct {
 	Logger    *slog.Logger
 	Partition func(Address) int // placement of an object
 	LogStream func(int) int     // which log stream holds a partition
+	Remains   Remains
+	// Cursor returns up to where, as the partition's record says, every send is in the logs: none of them comes again.
+	Cursor func(ctx context.Context, partition int) (uint64, error)
 	// Confirm returns the epoch in the partition's ownership record: an epoch that it did not issue is not believed.
 	Confirm func(ctx context.Context, partition int) (uint64, error)
 	// Forward gives a call to the owner of its object, who answers it, or returns false when this node is the owner. It
@@ -304,7 +307,7 @@ func (h *Host) check(req *Request) *Error {
 
 func isRuntimeHook(hook string) bool {
 	switch hook {
-	case HookStart, HookState, HookEvents, HookDescribe, HookCancel, HookTerminate, HookPause, HookUnpause, HookWake:
+	case HookStart, HookState, HookEvents, HookDescribe, HookCancel, HookTerminate, HookPause, HookUnpause, HookWake, HookPurge:
 		return true
 	default:
 		return false

@@ -109,8 +109,8 @@ func TestHost_olderIDs(t *testing.T) {
 		w.own(h, 4, Checkpoint{})
 		for i := range 3 * idsEvery {
 			w.result(call(fmt.Sprint("later ", i)))
+			synctest.Wait() // what is looked for and removed in the background
 		}
-		synctest.Wait()
 		if e := w.log[slices.IndexFunc(w.log, func(e *Entry) bool { return e.Address == at })]; e.Epoch != 4 {
 			t.Errorf("the log begins with record %d of epoch %d: what held the ids is not removed", e.Seq, e.Epoch)
 		}

@@ -16,11 +16,14 @@ func (r *run) load(ctx context.Context, batch []item) error {
 		r.unload() // its code is tried again
 	}
 	defer r.records.remember()()
-	if r.x == nil {
+	if r.x == nil && !r.purging {
 		if err := r.activate(ctx); err != nil {
 			r.unload()
 			return err
 		}
+	}
+	if r.purging {
+		return nil
 	}
 	for _, it := range batch {
 		if it.kind == itemResume && it.seq != 0 {
@@ -53,6 +56,10 @@ func (r *run) activate(ctx context.Context) error {
 	rec, err := DecodeRecord(last.Body)
 	if err != nil {
 		return fmt.Errorf("record %d of %s: %w: %w", last.Seq, r.addr, errUnreadable, err)
+	}
+	if rec.purged() {
+		r.takeUpPurge(last, rec)
+		return nil
 	}
 	r.lastRec, r.index, r.status = last.Seq, last.Index, last.Status
 	r.count = rec.N

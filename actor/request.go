@@ -20,6 +20,7 @@ const (
 	HookPause     = "$pause"
 	HookUnpause   = "$unpause"
 	HookWake      = "$wake"
+	HookPurge     = "$purge"
 
 	// TypeToken in the place of a type, with a token in the place of the key, addresses the run that holds the token.
 	TypeToken = "$token"

@@ -58,7 +58,7 @@ func (p *partition) evict(now time.Time, idle time.Duration) int {
 func (p *partition) evictableLocked(r *run) bool {
 	_, busy := p.working[r]
 	_, unsettled := p.unsettled[r.addr]
-	return !busy && (!unsettled || r.rests()) && len(r.firings) == 0 && len(r.mailbox) == 0 && r.outbox.idle() && len(r.waiters) == 0 && len(r.onEnd) == 0
+	return !busy && (!unsettled || r.rests()) && len(r.firings) == 0 && len(r.mailbox) == 0 && r.outbox.idle() && len(r.waiters) == 0 && len(r.onEnd) == 0 && !r.purging
 }
 
 // crowd asks for relief if there are too many objects in memory, or too many bytes. It does not block.

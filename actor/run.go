@@ -54,6 +54,8 @@ type run struct {
 
 	waiters   map[string][]*waiter   // by call id
 	onEnd     []*waiter              // for the run's end
+	onPurged  []*waiter              // for the end of everything that is kept of it
+	purging   bool                   // the last record is a tombstone, and is being followed
 	timers    map[string]*time.Timer // reminders of waits and retries, by id
 	firings   map[string]func(bool)  // early firings that are kept until their wait is over
 	armed     map[string]bool        // waits and alarms that a schedule keeps
@@ -100,6 +102,7 @@ const (
 	itemExpired                  // callers' time is up
 	itemBuried                   // a dead letter is kept
 	itemIDs                      // older call ids are read
+	itemSwept                    // all that was kept before a tombstone is gone
 	itemTouched                  // somebody else appended to the log
 	itemLeftover                 // there are parts of large records to look at
 )
@@ -154,7 +157,7 @@ func (r *run) work() {
 
 // forgettable reports whether nothing but its log is left of the run: then it need not stay in memory.
 func (r *run) forgettable() bool {
-	return r.x == nil || r.lastRec == 0 && len(r.x.journal.out) == 0 && len(r.waiters) == 0
+	return r.x == nil && !r.purging || r.lastRec == 0 && len(r.x.journal.out) == 0 && len(r.waiters) == 0
 }
 
 // backOff waits before a turn that could not be committed is tried again.
@@ -183,6 +186,9 @@ func (r *run) turn(batch []item) bool {
 		return false
 	}
 	r.unloadable = ""
+	if r.purging {
+		return r.purgeTurn(batch)
+	}
 	t := &turn{run: r, started: time.Now()}
 	t.complete()
 	applied := 0
@@ -199,7 +205,9 @@ func (r *run) turn(batch []item) bool {
 		r.part.putBack(r, batch[applied:])
 	}
 	t.complete()
-	r.status = r.x.settledStatus()
+	if r.status = r.x.settledStatus(); t.purges {
+		r.status = StatusPurged
+	}
 	return r.commit(t, batch[:applied])
 }
 
@@ -227,7 +235,7 @@ func (r *run) postpone(batch []item, err *Error, unreadable bool) {
 		}
 	}
 	r.unload()
-	if r.unsettled != 0 || len(r.waiters) > 0 || len(r.onEnd) > 0 {
+	if r.unsettled != 0 || len(r.waiters) > 0 || len(r.onEnd) > 0 || len(r.onPurged) > 0 {
 		kept = append(kept, item{kind: itemResume, seq: r.unsettled}) // somebody waits for what was discarded
 	}
 	if len(kept) > 0 {
@@ -253,7 +261,7 @@ func (r *run) unload() {
 	clear(r.bodies)
 	r.streams.forget()
 	clear(r.openAt)
-	r.recent = nil
+	r.recent, r.purging = nil, false
 	r.startedBy, r.heirOf, r.tail, r.trim, r.tables = "", 0, stateTail{}, trimmer{}, nil
 	r.ids, r.recovered, r.startedWith, r.parked, r.claimed, r.ended = nil, nil, nil, nil, false, nil
 	if r.x != nil {

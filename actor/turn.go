@@ -21,6 +21,7 @@ type turn struct {
 	later    []func()   // answers that follow from the turn: given once it is committed
 	events   []Event    // of the record, once it is durable
 	bodies   []*stepRun // steps whose bodies start once the record is durable
+	purges   bool       // it removes the run: nothing comes after that
 	buries   bool       // it refuses sends that a run after this one would take: the log must say so first
 }
 
@@ -56,7 +57,7 @@ func (t *turn) apply(it *item) {
 		r.expire()
 	case itemBuried:
 		r.burying = slices.DeleteFunc(r.burying, func(b BuriedSend) bool { return b.Inbox == it.inbox })
-	case itemResume, itemTouched, itemLeftover, itemIDs:
+	case itemResume, itemTouched, itemLeftover, itemIDs, itemSwept:
 	}
 }
 

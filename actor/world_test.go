@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"iter"
+	"math"
 	"slices"
 	"sync"
 	"testing"
@@ -23,6 +24,7 @@ type world struct {
 	types    []EventType            // of the events in that
 	onRemove func(seq uint64) error // fails a removal
 	removed  []uint64
+	cursor   uint64                     // in the partition's record
 	onAppend func(*Entry) (bool, error) // whether the append is stored, and what Append returns; nil: both fine
 	issued   func() (uint64, error)     // Confirm
 	inbox    []*Message                 // seq = index + 1
@@ -38,7 +40,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	w := &world{
 		t: t, changed: make(chan struct{}), armed: map[string]time.Time{}, firings: make(chan *Firing, 16),
-		outcomes: map[string][]*Outcome{}, holders: map[string]TokenHolder{},
+		cursor: math.MaxUint64, outcomes: map[string][]*Outcome{}, holders: map[string]TokenHolder{},
 	}
 	w.issued = func() (uint64, error) { return 1, nil }
 	return w
@@ -81,6 +83,7 @@ func (w *world) host(node string, cfg func(*Config), defs ...Definition) *Host {
 	w.t.Helper()
 	c := Config{
 		Node: node, Log: w, Inbox: worldInbox{w}, Timers: worldTimers{w}, Tokens: worldTokens{w}, Outlet: worldOutlet{w},
+		Remains: worldRemains{w}, Cursor: func(context.Context, int) (uint64, error) { w.mu.Lock(); defer w.mu.Unlock(); return w.cursor, nil },
 		Schemas: openSchemas{}, Partition: func(Address) int { return 0 }, LogStream: func(int) int { return 0 },
 		Confirm: func(context.Context, int) (uint64, error) { w.mu.Lock(); defer w.mu.Unlock(); return w.issued() },
 	}
@@ -282,6 +285,22 @@ func (w *world) End(context.Context, int) (uint64, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return uint64(len(w.log)), nil
+}
+
+type worldRemains struct{ *world }
+
+func (w worldRemains) Sweep(ctx context.Context, a Address, seq uint64, _ []string) error {
+	w.mu.Lock()
+	kept := w.kept(a)
+	w.mu.Unlock()
+	for _, left := range kept {
+		if left < seq {
+			if err := w.Remove(ctx, a, left); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 type worldInbox struct{ *world }

@@ -55,7 +55,7 @@ func (c *Client) Runs(ctx context.Context, typ string, status actor.Status, limi
 			if limit > 0 && len(out) == limit {
 				return out, nil
 			}
-			if r.Seq > 0 && (status == "" || r.Status == status) {
+			if r.Seq > 0 && r.Status != actor.StatusPurged && (status == "" || r.Status == status) {
 				out = append(out, r)
 			}
 		}

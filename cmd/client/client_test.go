@@ -61,7 +61,7 @@ func (host) Call(req *actor.Request) {
 		if result("null"); req.Header.Wait != actor.WaitReceived || req.Address.Key != "session:a b" {
 			o.Err = actor.Errorf(actor.CodeNotFound, "nobody holds %q", req.Address.Key)
 		}
-	case actor.HookCancel, actor.HookTerminate, actor.HookPause, actor.HookUnpause, actor.HookWake:
+	case actor.HookCancel, actor.HookTerminate, actor.HookPause, actor.HookUnpause, actor.HookWake, actor.HookPurge:
 		if o.Result = json.RawMessage("null"); len(req.Payload) > 0 { // the reason is seen in the sequence
 			o.Seq = uint64(len(req.Payload))
 		}
@@ -196,6 +196,7 @@ func TestVerbs(t *testing.T) {
 		{args: `pause|tally/a`, stdout: "tally/a 7\n"},
 		{args: `unpause|tally/a`, stdout: "tally/a 7\n"},
 		{args: `--json|wake|tally/a`, stdout: `{"run":"tally/a","seq":7}` + "\n"},
+		{args: `purge|tally/a|--reason|old`, stdout: "tally/a " + strconv.Itoa(len(`{"reason":"old"}`)) + "\n"},
 		{args: `wake|tally`, code: 2, stderr: "client: <TYPE/KEY>: address \"tally\": want TYPE/KEY\nclient: --help shows how\n"},
 		{args: `--timeout|300ms|cancel|tally/late`, code: 3, stderr: "client: cancel tally/late: no answer in time: the outcome is unknown, and the same call id finds it (504, runtime)\n"},
 		{args: `--timeout|0s|get|tally/a`, code: 2, stderr: "client: --timeout: want a time such as 5s or 300ms, more than 0, not \"0s\"\nclient: --help shows how\n"},

@@ -49,6 +49,7 @@ type commandLine struct {
 	Pause      pauseVerb      `cmd:"" help:"Stop a run or object for a time."`
 	Unpause    unpauseVerb    `cmd:"" help:"Let a paused run or object go on."`
 	Wake       wakeVerb       `cmd:"" help:"Load a run and have it go on now."`
+	Purge      purgeVerb      `cmd:"" help:"Remove an ended run or an object, and everything that is kept of it."`
 	Nodes      nodesVerb      `cmd:"" help:"List nodes."`
 	Partitions partitionsVerb `cmd:"" help:"List partitions and who owns them."`
 	Drain      drainVerb      `cmd:"" help:"Move everything away from a node."`

@@ -8,7 +8,7 @@ import (
 	"github.com/perdure/perdure/actor"
 )
 
-// lifeVerb asks a run to end, to stop for a time, or to go on. It prints where the run's log has that.
+// lifeVerb asks a run to end, to stop for a time, to go on, or to be gone. It prints where the run's log has that.
 type lifeVerb struct {
 	Object object `arg:"" name:"TYPE/KEY" help:"The run, or the object."`
 	Reason string `placeholder:"TEXT" help:"Why; it is kept in the log and shown to whoever asks."`
@@ -20,6 +20,7 @@ type (
 	pauseVerb     struct{ lifeVerb }
 	unpauseVerb   struct{ lifeVerb }
 	wakeVerb      struct{ lifeVerb }
+	purgeVerb     struct{ lifeVerb }
 )
 
 // Help says what happens to the run.
@@ -40,6 +41,16 @@ func (*pauseVerb) Help() string {
 // Help says what happens to the run.
 func (*wakeVerb) Help() string {
 	return "A parked run's code is tried again, after new code was deployed say; steps that wait for their next attempt begin it."
+}
+
+// Help says what happens to the run.
+func (*purgeVerb) Help() string {
+	return "Its log, its output streams and its call ids are gone when the command returns, and the key is free. Dead letters stay. A run must have ended; an object must have nothing to do."
+}
+
+// Run removes the run.
+func (v *purgeVerb) Run(ctx context.Context, s *session) error {
+	return v.ask(ctx, s, actor.HookPurge)
 }
 
 // Run asks the run's code to end.

@@ -1,0 +1,162 @@
+package actor
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// purge asks for one, and returns what the outcome says in short.
+func (w *world) purge(h *Host, a Address) string {
+	w.t.Helper()
+	return code(w.answer(ask(h, a, HookPurge, "", `{"reason":"over"}`)))
+}
+
+// TestPurge_allowed says what may be purged, and when.
+func TestPurge_allowed(t *testing.T) {
+	for name, tc := range map[string]struct{ before, want string }{
+		"nothing":          {"", "404"},
+		"a running one":    {"a", "409"},
+		"a sleeping one":   {"sleep", "409"},
+		"a parked one":     {"panic", "409"},
+		"a paused one":     {"a $pause", "409"},
+		"a completed one":  {"return", "null"},
+		"a failed one":     {"fail", "null"},
+		"a cancelled one":  {"a $cancel", "null"},
+		"a terminated one": {"hold $terminate", "null"},
+		"twice":            {"return $purge", "404"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newErrands()
+			w := newWorld(t)
+			h := w.host("a", nil, e.def())
+			w.own(h, 1, Checkpoint{})
+			for what := range strings.FieldsSeq(tc.before) {
+				if what[0] == '$' {
+					w.result(tell(h, what, "because"))
+					continue
+				}
+				out := make(chan *Outcome, 1)
+				h.Call(&Request{
+					Address: errand, Hook: "do", Header: CallHeader{Wait: WaitReceived}, Payload: fmt.Appendf(nil, "%q", what),
+					Received: time.Now(), Reply: func(o *Outcome) { out <- o },
+				})
+				w.answer(out)
+			}
+			w.until("its steps are done", func() bool { return tc.before != "a $cancel" || w.lastOf(errand).Status == StatusCancelled })
+			if got := w.purge(h, errand); got != tc.want {
+				t.Errorf("answer %s, want %s", got, tc.want)
+			}
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			if left := w.kept(errand); (len(left) == 0) != (tc.want != "409") {
+				t.Errorf("records %v are left", left)
+			}
+		})
+	}
+}
+
+// TestPurge_object: an object is purged while it does nothing, and begins anew then, with what came meanwhile.
+func TestPurge_object(t *testing.T) {
+	w := newWorld(t)
+	h := w.host("a", nil, sums())
+	w.run(h)
+	w.own(h, 1, Checkpoint{})
+	for i := range 100 {
+		w.result(ask(h, at, "add", fmt.Sprint(i), "1"))
+	}
+	w.send(at, "add", "1", CallHeader{})
+	w.until("the send is applied", func() bool { return w.count(HookReceived) == 101 })
+	w.change(func() { w.cursor = 0 })
+	purged := ask(h, at, HookPurge, "", "null")
+	w.until("only the tombstone is left", func() bool { return len(w.kept(at)) == 1 })
+	w.until("which is unsettled", func() bool { e := w.lastOf(at); return e.Status == StatusPurged && e.Unsettled })
+	if got := code(w.answer(ask(h, at, "add", "0", "1"))); got != "503" {
+		t.Errorf("a call meanwhile: %s", got)
+	}
+	again := ask(h, at, HookPurge, "", "null")
+	w.send(at, "add", "7", CallHeader{})
+	w.change(func() { w.cursor = 1 })
+	for _, out := range []<-chan *Outcome{purged, again} {
+		if got := w.result(out); got != "null" {
+			t.Errorf("purged: %s", got)
+		}
+	}
+	w.until("the send is applied to the next one", func() bool { return len(w.kept(at)) == 1 })
+	if got := w.result(ask(h, at, "add", "0", "1")); got != "8" {
+		t.Errorf("the first call of the next one with an id of before: %s, want 8", got)
+	}
+}
+
+// TestPurge_killed kills the node at every removal, and before the tombstone goes: the next one goes on by itself, and
+// the send that the run had received is not applied to another.
+func TestPurge_killed(t *testing.T) {
+	const calls = 80
+	for kill := 0; kill <= calls+3; kill++ {
+		w := newWorld(t)
+		h := w.host("a", nil, sums())
+		stop := w.running(h)
+		w.own(h, 1, Checkpoint{})
+		w.send(at, "add", "1", CallHeader{})
+		w.until("the send is applied", func() bool { return w.count(HookReceived) == 1 })
+		for range calls {
+			w.result(ask(h, at, "add", "", "1"))
+		}
+		removed, killed := 0, make(chan struct{})
+		w.change(func() {
+			w.cursor = 0
+			w.onRemove = func(uint64) error {
+				if removed++; removed <= kill {
+					return nil
+				}
+				if removed == kill+1 {
+					close(killed)
+				}
+				return errors.New("gone")
+			}
+			if kill > calls {
+				w.cursor = 1 // the last removal is the tombstone's
+			}
+		})
+		h.Call(&Request{Address: at, Hook: HookPurge, Payload: []byte("null"), Received: time.Now()})
+		select {
+		case <-killed:
+		case <-time.After(5 * time.Second):
+			w.until("all is removed", func() bool { return len(w.kept(at)) <= 1 })
+		}
+		stop()
+		var cursor uint64
+		w.change(func() {
+			cursor, w.onRemove = w.cursor, nil
+			w.issued = func() (uint64, error) { return 2, nil }
+		})
+		next := w.host("b", nil, sums())
+		w.run(next) // before the cursor has passed it, it reads the send again
+		w.own(next, 2, Checkpoint{Inbox: cursor})
+		w.until("the rest is removed", func() bool { return len(w.kept(at)) <= 1 })
+		w.change(func() { w.cursor = 1 })
+		w.until("all is removed", func() bool { return len(w.kept(at)) == 0 })
+		if got := w.result(ask(next, at, "add", "", "5")); got != "5" {
+			t.Errorf("killed at removal %d: the next one begins with %s, want 5", kill, got)
+		}
+	}
+}
+
+// TestPurge_busy: an object that has something to do is not purged.
+func TestPurge_busy(t *testing.T) {
+	w := newWorld(t)
+	o := NewObject[int]("busy")
+	ring := NewAlarm(o, "ring", func(*int, Context, None) error { return nil })
+	NewMethod(o, "set", func(_ *int, ctx Context, _ None) (None, error) {
+		return None{}, ring.Set(ctx, "", time.Now().Add(time.Hour), None{})
+	})
+	h := w.host("a", nil, o)
+	w.own(h, 1, Checkpoint{})
+	w.result(ask(h, o.At("k"), "set", "", "null"))
+	out := w.answer(ask(h, o.At("k"), HookPurge, "", "null"))
+	if out.Err == nil || out.Err.Code != CodeConflict || !strings.Contains(out.Err.Message, "alarms") {
+		t.Errorf("with an alarm: %s, %v", out.Result, out.Err)
+	}
+}
