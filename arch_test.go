@@ -28,6 +28,7 @@ var bareGo = map[string]string{
 	"actor/body.go: run":               "a step body with a timeout: one that ignores its context is left behind, so that the attempt ends in time",
 	"actor/host.go: Close":             "waits for step bodies, which are user code: one that ignores its context does not keep the node",
 	"actor/own.go: awaitBodies":        "waits for the step bodies of partitions that are given away: one that ignores its context does not keep them",
+	"hosting.go: cut":                  "ends a connection, which waits for a server that takes nothing: whoever looks after trust does not",
 	"main.go: Main":                    "turns signals into a hand-over; lives as long as the process",
 }
 

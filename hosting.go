@@ -136,7 +136,26 @@ func (h *hosting) SetTrusted(trusted bool) {
 	h.trusted = trusted
 	h.mu.Unlock()
 	if lost {
+		h.cut()
+	}
+}
+
+// cutWithin is how long the end of the append connection is waited for.
+const cutWithin = 250 * time.Millisecond
+
+// cut ends the append connection, and waits for that only shortly: the connection flushes first, for up to its
+// FlusherTimeout (a minute) where a server takes nothing more, and whoever looks after trust must not stand still meanwhile.
+func (h *hosting) cut() {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
 		_ = h.appends.ForceReconnect() // a connection that is gone sends nothing either
+	}()
+	enough := time.NewTimer(cutWithin)
+	defer enough.Stop()
+	select {
+	case <-done:
+	case <-enough.C:
 	}
 }
 

@@ -1,6 +1,8 @@
 package perdure
 
 import (
+	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -136,5 +138,51 @@ func TestHosting_watchLogs(t *testing.T) {
 	h.unwatch([]int{0})
 	if got := nc.NumSubscriptions(); got != before-1 || len(h.watch)+len(h.floors) != 0 {
 		t.Errorf("%d subscriptions, want %d; %d watches, %d floors", got, before-1, len(h.watch), len(h.floors))
+	}
+}
+
+// clogged dials connections whose peer takes nothing more once now is set, until the test ends.
+type clogged struct {
+	server *natsserver.Server
+	now    atomic.Bool
+	ended  chan struct{}
+}
+
+func (c *clogged) InProcessConn() (net.Conn, error) {
+	conn, err := c.server.InProcessConn()
+	return &cloggedConn{conn, c}, err
+}
+
+type cloggedConn struct {
+	net.Conn
+	wire *clogged
+}
+
+func (c *cloggedConn) Write(b []byte) (int, error) {
+	if c.wire.now.Load() {
+		<-c.wire.ended
+	}
+	return c.Conn.Write(b)
+}
+
+// TestHosting_cut: who looks after trust does not stand still because a server takes nothing of what is appended.
+func TestHosting_cut(t *testing.T) {
+	srv := natstest.Server(t)
+	wire := &clogged{server: srv, ended: make(chan struct{})}
+	nc := natstest.Connect(t, srv, append(jetstream.AppendOptions(), nats.InProcessServer(wire))...)
+	t.Cleanup(func() { close(wire.ended) })
+	wire.now.Store(true)
+	if err := nc.Publish("somewhere", []byte("something")); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		(&hosting{appends: nc}).cut()
+	}()
+	select {
+	case <-done:
+	case <-time.After(5 * time.Second):
+		t.Error("it waits for a server that takes nothing")
 	}
 }

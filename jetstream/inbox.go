@@ -3,7 +3,6 @@ package jetstream
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	js "github.com/nats-io/nats.go/jetstream"
@@ -59,37 +58,14 @@ func (b *Inbox) Bounds(ctx context.Context) (actor.InboxBounds, error) {
 	return bounds, nil
 }
 
-// How long, and how often, the inbox is asked for. A request to a stream that has no leader is lost: whoever takes partitions
-// over after an election would wait for all of its time.
-const (
-	inboxWithin = 5 * time.Second
-	inboxAgain  = 250 * time.Millisecond
-)
+// inboxWithin is how long the inbox is asked for.
+const inboxWithin = 5 * time.Second
 
-// lookUp returns the stream. Until it is answered it is asked for again; the first answer counts.
+// lookUp returns the stream.
 func (b *Inbox) lookUp(ctx context.Context) (js.Stream, error) {
-	type answer struct {
-		stream js.Stream
-		err    error
-	}
-	var asks sync.WaitGroup
-	defer asks.Wait()
-	ctx, cancel := context.WithTimeout(ctx, inboxWithin)
-	defer cancel()
-	answers := make(chan answer, inboxWithin/inboxAgain+1)
-	again := time.NewTicker(inboxAgain)
-	defer again.Stop()
-	for {
-		asks.Go(func() {
-			stream, err := b.store.js.Stream(ctx, b.store.names.InboxStream())
-			answers <- answer{stream, err}
-		})
-		select {
-		case a := <-answers:
-			return a.stream, a.err
-		case <-again.C:
-		}
-	}
+	return untilAnswered(ctx, inboxWithin, func(ctx context.Context, _ bool) (js.Stream, error) {
+		return b.store.js.Stream(ctx, b.store.names.InboxStream())
+	})
 }
 
 // incarnation names a stream made at this time.

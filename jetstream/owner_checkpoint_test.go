@@ -1,8 +1,10 @@
 package jetstream_test
 
 import (
+	"context"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -154,6 +156,54 @@ func TestOwner_HostFailsAtFirst(t *testing.T) {
 		<-a.Ready()
 		if c := a.host.claims(); len(c) != testPartitions || c[0].Epoch != 1 {
 			t.Errorf("got claims %+v, want all in epoch 1", c)
+		}
+	})
+}
+
+// stumbling is an inbox that cannot be asked until some time.
+type stumbling struct {
+	*inbox
+
+	mu    sync.Mutex
+	until time.Time
+	tries []time.Time
+}
+
+func (s *stumbling) Bounds(ctx context.Context) (actor.InboxBounds, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tries = append(s.tries, time.Now())
+	if time.Now().Before(s.until) {
+		return actor.InboxBounds{}, errors.New("no leader")
+	}
+	return s.inbox.Bounds(ctx)
+}
+
+// TestOwner_ClaimsSoonAfterFailure: what failed is tried again soon, not only after some looks at the servers.
+func TestOwner_ClaimsSoonAfterFailure(t *testing.T) {
+	natstest.InBubble(t, func(t *testing.T) {
+		s := bucketServer(t)
+		a := newNode(t, s, "a").runReady(t)
+		in := &stumbling{}
+		newNode(t, s, "b", func(c *router.Config) {
+			in.inbox = c.Inbox.(*inbox)
+			c.Inbox = in
+		}).runReady(t)
+		time.Sleep(time.Minute + 320*time.Millisecond)
+		a.wire.Cut()
+		in.mu.Lock()
+		in.until, in.tries = time.Now().Add(10*time.Second), nil
+		in.mu.Unlock()
+		time.Sleep(3 * ttl)
+		in.mu.Lock()
+		defer in.mu.Unlock()
+		if len(in.tries) < 10 {
+			t.Errorf("tried %d times", len(in.tries))
+		}
+		for i := 1; i < len(in.tries); i++ {
+			if gap := in.tries[i].Sub(in.tries[i-1]); gap > ttl/20 {
+				t.Errorf("tried again after %v", gap)
+			}
 		}
 	})
 }

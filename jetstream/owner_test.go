@@ -282,6 +282,27 @@ func TestOwner_SameName(t *testing.T) {
 			}
 		})
 	})
+	t.Run("dead, its last renewal late", func(t *testing.T) {
+		natstest.InBubble(t, func(t *testing.T) {
+			s := bucketServer(t)
+			leases := dialBuckets(t, s).leases(t)
+			before := router.Lease{Node: "a", Session: "before", TTL: router.Millis(ttl.Milliseconds())}
+			var err error
+			if before.Revision, err = leases.Create(t.Context(), before); err != nil {
+				t.Fatal(err)
+			}
+			a := newNode(t, s, "a").run(t)
+			time.Sleep(ttl / 10) // it has looked
+			if _, err := leases.Renew(t.Context(), before); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case err := <-a.ended:
+				t.Error("Run returned:", err)
+			case <-a.Ready():
+			}
+		})
+	})
 	t.Run("exclusive", func(t *testing.T) {
 		natstest.InBubble(t, func(t *testing.T) {
 			s := bucketServer(t)
@@ -354,6 +375,48 @@ func TestOwner_StaleInbox(t *testing.T) {
 		var inbox *router.InboxError
 		if err := <-c.ended; !errors.As(err, &inbox) || time.Since(begin) < 4*ttl || time.Since(begin) > 6*ttl {
 			t.Errorf("%v after %v, want an InboxError after %v", err, time.Since(begin), 4*ttl)
+		}
+	})
+}
+
+// TestOwner_StaleInboxTwice has a server say so twice, with a minute between, each time for a moment.
+func TestOwner_StaleInboxTwice(t *testing.T) {
+	natstest.InBubble(t, func(t *testing.T) {
+		s := bucketServer(t)
+		good, stale := actor.InboxBounds{First: 1, Last: 1000, Incarnation: "i"}, actor.InboxBounds{First: 1, Last: 69, Incarnation: "i"}
+		a := newNode(t, s, "a").runReady(t)
+		for p := range testPartitions {
+			a.host.finish(p, func(c *actor.Checkpoint) { c.Inbox = 70 })
+		}
+		time.Sleep(ttl)
+		b := newNode(t, s, "b", func(c *router.Config) { c.Stale = 4 * ttl })
+		b.inbox.set(stale)
+		drain := func(on bool) {
+			t.Helper()
+			if err := b.Drain(on); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.run(t) // what it is handed it does not claim, and so it goes back
+		time.Sleep(ttl / 2)
+		drain(true)
+		time.Sleep(ttl / 2)
+		b.inbox.set(good)
+		time.Sleep(time.Minute)
+		if got := a.host.count(); got != testPartitions || !b.Trusted() {
+			t.Fatalf("the first has %d partitions, the other's status is %+v", got, b.Status())
+		}
+		b.inbox.set(stale)
+		drain(false)
+		time.Sleep(ttl / 5)
+		b.inbox.set(good)
+		select {
+		case err := <-b.ended:
+			t.Error("Run returned:", err)
+		case <-time.After(ttl):
+		}
+		if got := b.host.count(); got != belongToB {
+			t.Errorf("it has %d partitions, want %d", got, belongToB)
 		}
 	})
 }

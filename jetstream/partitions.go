@@ -33,9 +33,9 @@ func NewPartitions(kv jetstream.KeyValue, nc *nats.Conn) *Partitions {
 
 // Get implements [router.Partitions].
 func (p *Partitions) Get(ctx context.Context, partition int) (router.Record, error) {
-	ctx, cancel := context.WithTimeout(ctx, bucketTimeout)
-	defer cancel()
-	m, err := lastOfKey(ctx, p.nc, p.kv.Bucket(), partitionKey(partition))
+	m, err := untilAnswered(ctx, bucketTimeout, func(ctx context.Context, _ bool) (*stored, error) {
+		return lastOfKey(ctx, p.nc, p.kv.Bucket(), partitionKey(partition))
+	})
 	switch {
 	case errors.Is(err, errNoMessage):
 		return router.Record{Partition: partition}, nil
@@ -50,17 +50,31 @@ func (p *Partitions) Get(ctx context.Context, partition int) (router.Record, err
 	return r, nil
 }
 
-// Put implements [router.Partitions].
+// Put implements [router.Partitions]. A repeated request conflicts with the first while that is being written: then it says
+// nothing. It also does when the answer to the first was lost: then the conflict is with what this wrote.
 func (p *Partitions) Put(ctx context.Context, r router.Record) (uint64, error) {
 	operation := "write record of partition " + strconv.Itoa(r.Partition)
 	value, err := json.Marshal(r)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", operation, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, bucketTimeout)
-	defer cancel()
-	revision, err := p.kv.Update(ctx, partitionKey(r.Partition), value, r.Revision)
-	return revision, bucketError(operation, err)
+	return untilAnswered(ctx, bucketTimeout, func(ctx context.Context, again bool) (uint64, error) {
+		revision, err := p.kv.Update(ctx, partitionKey(r.Partition), value, r.Revision)
+		err = bucketError(operation, err)
+		if again && errors.Is(err, router.ErrConflict) && p.unchanged(ctx, r) {
+			err = errUndecided
+		}
+		return revision, err
+	})
+}
+
+// unchanged reports whether a partition's key is still at r.Revision.
+func (p *Partitions) unchanged(ctx context.Context, r router.Record) bool {
+	m, err := lastOfKey(ctx, p.nc, p.kv.Bucket(), partitionKey(r.Partition))
+	if errors.Is(err, errNoMessage) {
+		return r.Revision == 0
+	}
+	return err == nil && m.Seq == r.Revision
 }
 
 // Watch implements [router.Partitions].

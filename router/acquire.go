@@ -7,10 +7,11 @@ import (
 )
 
 // acquire creates the session's lease, however long the servers take to answer. A lease that another session left
-// under this name is in the way until it has been silent for a TTL; when it is renewed meanwhile, or another takes
-// its place, a living node has our name: [ErrNameTaken].
+// under this name is in the way until it has been silent for a TTL; when it is renewed twice meanwhile, or another takes
+// its place, a living node has our name: [ErrNameTaken]. Renewed once, it may be by what a dead process left on its way.
 func (s *session) acquire(ctx context.Context) error {
-	var before Lease // the lease in the way, as first seen
+	var before Lease // the lease in the way, as seen before
+	renewed := false // once
 	for ctx.Err() == nil {
 		there, err := s.create(ctx)
 		s.trouble.about(ctx, "create the node's lease", err)
@@ -24,6 +25,8 @@ func (s *session) acquire(ctx context.Context) error {
 		case before.Revision == 0:
 			before = there
 			s.cfg.Log.InfoContext(ctx, "waiting for the lease of an earlier session to lapse", "session", there.Session)
+		case before.Session == there.Session && before.Revision != there.Revision && !renewed:
+			before, renewed = there, true
 		case before.Session != there.Session || before.Revision != there.Revision:
 			return fmt.Errorf("%w: %q is a living node's (session %s, address %q); give this node another name",
 				ErrNameTaken, s.self.node, there.Session, there.Address)
@@ -75,8 +78,10 @@ func (s *session) confirmDead(ctx context.Context, node, session string) bool {
 		there, err := s.cfg.Leases.Get(ctx, node)
 		s.trouble.about(ctx, "read the lease of a silent node", err)
 		switch {
-		case err != nil,
-			there.Session == session && !s.displace(ctx, there),
+		case err != nil:
+			s.view.doubt(s.now().Mono + s.interval()/2) // it may not have been able to renew for the same reason
+			return false
+		case there.Session == session && !s.displace(ctx, there),
 			there.Revision != 0 && there.Session == "" && s.cfg.Leases.Delete(ctx, there) != nil:
 			return false // it lives after all, or may
 		}

@@ -27,7 +27,7 @@
 // # Concurrency
 //
 // [Owner.Run] blocks; it watches the records as long as it runs, and has for each session a watch of the leases, a renewer
-// and a guard of trust, and a goroutine for each partition that is being handed over. All of them have ended when it
+// with up to five requests under way, a guard of trust, and a goroutine for each partition that is being handed over. All of them have ended when it
 // returns. The rest of its work is done by the goroutine that called it.
 //
 // # Failure

@@ -9,7 +9,8 @@ import (
 
 var (
 	// ErrConflict is returned by [Leases] and [Partitions] when nothing was written because the key is not at the
-	// revision expected, or may not be. Read it again. Every other error of a write means that it may be
+	// revision expected, or may not be. Read it again: what is there, or will be, may be from the same call, which repeats
+	// requests that nobody answers. Every other error of a write means that it may be
 	// written, now or later.
 	ErrConflict = errors.New("changed by somebody else")
 	// ErrBadRecord is returned for a partition's record that somebody deleted or overwrote. A living owner writes

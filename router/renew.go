@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -11,12 +12,13 @@ import (
 func (s *session) interval() time.Duration { return s.cfg.TTL / renewals }
 
 // again is the time until a renewal that failed is tried again, and until a node without trust looks whether it has some:
-// a part of the time for which objects stand still when the leases were out of reach.
+// a part of the time for which objects stand still when the leases were out of reach. A request that nobody answers is
+// repeated as often.
 func (s *session) again() time.Duration { return s.interval() / 5 }
 
 // began notes that the lease is at revision, by a request sent at sent.
 func (s *session) began(sent Instant, revision uint64) {
-	if s.lease.Revision != 0 && s.left() == 0 {
+	if s.lease.Revision != 0 && (s.failed || s.left() == 0) {
 		s.view.doubt(s.now().Mono + s.interval()/2) // what kept this node from renewing may have kept others
 	}
 	s.lease.Revision = revision
@@ -44,6 +46,7 @@ func (s *session) renew(ctx context.Context) error {
 		if errors.Is(err, errSessionLost) {
 			return err
 		}
+		s.failed = err != nil
 		s.trouble.about(ctx, "renew the lease", err)
 		wait := s.interval()
 		if err != nil {
@@ -59,8 +62,7 @@ func (s *session) renewOnce(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.interval())
 	defer cancel()
 	for {
-		sent := s.now()
-		revision, err := s.cfg.Leases.Renew(ctx, s.lease)
+		sent, revision, err := s.ask(ctx)
 		if err == nil {
 			s.began(sent, revision)
 			return nil
@@ -81,6 +83,47 @@ func (s *session) renewOnce(ctx context.Context) error {
 		}
 		s.lease.Revision = there.Revision
 	}
+}
+
+// ask asks for a renewal, and again while nobody answers: what is sent to a leader that stopped is lost, and who is asked
+// a moment later may be the next. At most one of these requests is written, because all expect one revision. The first
+// answer counts, but a conflict of a repeated request does not while one before is being written: servers that are slow
+// would never renew anything.
+func (s *session) ask(ctx context.Context) (Instant, uint64, error) {
+	type answer struct {
+		sent     Instant
+		revision uint64
+		err      error
+	}
+	var asks sync.WaitGroup
+	defer asks.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answers := make(chan answer, s.interval()/s.again())
+	again := time.NewTicker(s.again())
+	defer again.Stop()
+	for n := 0; ; n++ {
+		if n < cap(answers) {
+			asks.Go(func() {
+				sent := s.now()
+				revision, err := s.cfg.Leases.Renew(ctx, s.lease)
+				if n == 0 || !errors.Is(err, ErrConflict) || !s.unchanged(ctx) { // the first one always answers
+					answers <- answer{sent, revision, err}
+				}
+			})
+		}
+		select {
+		case a := <-answers:
+			return a.sent, a.revision, a.err
+		case <-again.C:
+		}
+	}
+}
+
+// unchanged reports whether the lease is still at the revision that is known.
+func (s *session) unchanged(ctx context.Context) bool {
+	there, err := s.cfg.Leases.Get(ctx, s.self.node)
+	return err == nil && there.Revision == s.lease.Revision
 }
 
 // guard tells the host whenever trust ends or begins anew, until ctx ends; a lost lease ends both.

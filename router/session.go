@@ -18,18 +18,20 @@ import (
 //	acquire → work → leave → lease deleted
 //	             ↘ lost: everything dropped, the owner begins another session
 //
-// The goroutine that calls run owns held. The renewer owns lease while it runs.
+// The goroutine that calls run owns held. The renewer owns lease while it runs;
+// the requests that it has under way only read it.
 type session struct {
 	*Owner
 	self    identity
 	lease   Lease
+	failed  bool          // the last renewal did; only the renewer looks
 	renewed chan struct{} // gets a value when trust begins anew
 	held    map[int]*holding
 	free    map[int]time.Duration // partitions that nobody has, and since when they are seen so
 	passed  map[int]int           // how often the node to which a partition belongs did not claim it, in a row
 	idle    bool                  // said that others own the partitions
 	retry   time.Duration         // when to try again what failed, on the monotonic clock
-	beyond  time.Duration         // since when a cursor is beyond the end of the inbox, on the monotonic clock; 0: none is
+	beyond  time.Duration         // since when a cursor was beyond the end of the inbox at each look, on the monotonic clock; 0: it was not
 	trimmed uint64                // the inbox is, below this
 
 	leaving   atomic.Bool

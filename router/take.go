@@ -23,9 +23,10 @@ type wanted struct {
 func (s *session) take(ctx context.Context) (time.Duration, error) {
 	switch {
 	case s.left() == 0:
+		s.beyond = 0 // nobody looks
 		return s.again(), nil
 	case s.now().Mono < s.retry:
-		return s.interval(), nil
+		return s.retry - s.now().Mono, nil
 	}
 	found, again, whole := s.claimable(ctx)
 	if !whole {
@@ -36,8 +37,8 @@ func (s *session) take(ctx context.Context) (time.Duration, error) {
 		return 0, claimErr
 	}
 	if hostErr := s.host(ctx); claimErr != nil || hostErr != nil {
-		s.retry = s.now().Mono + s.interval()
-		return s.interval(), nil //nolint:nilerr // said by claim and host; it is tried again
+		s.retry = s.now().Mono + s.again()
+		return s.again(), nil //nolint:nilerr // said by claim and host; it is tried again
 	}
 	s.standBy(ctx)
 	if ctx.Err() == nil {
@@ -114,6 +115,7 @@ func (s *session) keep(partition int) time.Duration {
 // claim claims records. What it did not get is looked at again when its record is known.
 func (s *session) claim(ctx context.Context, found []wanted) error {
 	if len(found) == 0 {
+		s.beyond = 0
 		return nil
 	}
 	inbox, err := s.cfg.Inbox.Bounds(ctx)

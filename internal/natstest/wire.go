@@ -15,12 +15,14 @@ var errCut = errors.New("the wire is cut")
 //
 //	whole ── Cut ──▶ cut (connection closed, no new one) ── Mend ──▶ whole
 //	whole ── Mute ─▶ muted (requests arrive, answers are lost) ── Cut ──▶ cut
+//	whole ── Lose ─▶ losing (requests are lost) ── Mend ──▶ whole
 type Wire struct {
 	server *server.Server
 
 	mu    sync.Mutex
 	cut   bool
 	muted bool
+	lost  bool
 	conns []net.Conn
 }
 
@@ -60,8 +62,11 @@ func (w *Wire) Cut() {
 // Mute loses what the server sends, from now on, while what the client sends still arrives.
 func (w *Wire) Mute() { w.set(func() { w.muted = true }) }
 
+// Lose loses what the client sends, from now on. The connection stays.
+func (w *Wire) Lose() { w.set(func() { w.lost = true }) }
+
 // Mend makes the wire whole. After Mute that is right only where no message is half lost: on an idle connection.
-func (w *Wire) Mend() { w.set(func() { w.cut, w.muted = false, false }) }
+func (w *Wire) Mend() { w.set(func() { w.cut, w.muted, w.lost = false, false, false }) }
 
 // Reroute leads new connections to another server.
 func (w *Wire) Reroute(s *server.Server) { w.set(func() { w.server = s }) }
@@ -87,4 +92,14 @@ func (c *wireConn) Read(b []byte) (int, error) {
 			return n, err
 		}
 	}
+}
+
+func (c *wireConn) Write(b []byte) (int, error) {
+	c.wire.mu.Lock()
+	lost := c.wire.lost
+	c.wire.mu.Unlock()
+	if lost {
+		return len(b), nil
+	}
+	return c.Conn.Write(b)
 }
