@@ -56,6 +56,10 @@ cluster-full: ## the same nodes at full length, then with three replicas and eve
 	FULL=1 go test -count=1 -v -timeout 3h ./test/cluster/...
 	FULL=1 REPLICAS=3 SYNC=always go test -count=1 -v -timeout 3h ./test/cluster/...
 
+.PHONY: large
+large: ## kill nodes at the stages of an append of 63 MiB
+	FULL=1 go test -count=1 -v -timeout 20m -run 'TestLog_killedAtSize' ./jetstream
+
 .PHONY: chaos
 chaos: ## kill real node processes under load and check that nothing is lost or doubled
 	N=$(or $(N),25) go test -count=1 -v ./test/chaos/...

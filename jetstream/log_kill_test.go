@@ -1,22 +1,25 @@
 package jetstream
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
 	js "github.com/nats-io/nats.go/jetstream"
 
 	"github.com/perdure/perdure/actor"
 	"github.com/perdure/perdure/internal/natstest"
+	"github.com/perdure/perdure/internal/race"
 )
 
 // anything is a schema that takes what it is given.
@@ -26,16 +29,16 @@ func (anything) For(reflect.Type) (actor.Schema, error) { return anything{}, nil
 func (anything) JSON() json.RawMessage                  { return json.RawMessage("true") }
 func (anything) Normalize(data []byte) ([]byte, error)  { return data, nil }
 
-// scroll is a state of three parts.
+// scroll is a state of several parts.
 type scroll struct {
 	Text string
 	N    int
 }
 
-func scrolls() *actor.Object[scroll] {
+func scrolls(size int) *actor.Object[scroll] {
 	o := actor.NewObject[scroll]("scroll")
 	actor.NewMethod(o, "write", func(s *scroll, _ actor.Context, n int) (int, error) {
-		s.Text, s.N = strings.Repeat(fmt.Sprint(n%10), 500<<10), s.N+1
+		s.Text, s.N = strings.Repeat(fmt.Sprint(n%10), size), s.N+1
 		return s.N, nil
 	})
 	actor.NewMethod(o, "shrink", func(s *scroll, _ actor.Context, _ actor.None) (int, error) { s.Text = ""; return s.N, nil })
@@ -123,7 +126,7 @@ func (r *rig) bear(t *testing.T, epoch uint64, stage string) *mortal {
 		Outlet: store.Outlet(m.nc, ReplySubjects{}), Outputs: store.Outputs(m.appends), Schemas: anything{},
 		Partition: store.Partition, LogStream: store.LogStream,
 		Confirm: func(context.Context, int) (uint64, error) { return epoch, nil },
-	}, scrolls())
+	}, scrolls(cmp.Or(r.scroll, 500<<10)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +200,7 @@ func (r *rig) onlyNamed(t *testing.T, addr actor.Address) {
 	defer look.Stop()
 	for {
 		stored, named := r.parts(t, addr)
-		if cmp.Equal(stored, named) {
+		if gocmp.Equal(stored, named) {
 			return
 		}
 		select {
@@ -215,57 +218,89 @@ func TestLog_killed(t *testing.T) {
 	smallMessages(opts)
 	s := natstest.Start(t, opts)
 	r := &rig{server: s, store: provision(t, natstest.Connect(t, s), Config{Partitions: 1, LogStreams: 1})}
-	stages := []string{"record without answer", "record without reply"}
-	for part := range 3 {
-		for _, format := range []string{"before part %d", "part %d without answer", "after part %d"} {
-			stages = append(stages, fmt.Sprintf(format, part))
-		}
-	}
-	epoch := uint64(0)
-	for _, stage := range stages {
+	for _, stage := range stages(0, 1, 2) {
 		for deaths := 1; deaths <= 2; deaths++ {
 			for _, old := range []bool{false, true} {
 				name := fmt.Sprintf("%s, %d deaths, old=%v", stage, deaths, old)
-				t.Run(name, func(t *testing.T) {
-					addr := actor.Address{Type: "scroll", Key: name}
-					next := func(stage string) *mortal {
-						epoch++
-						return r.bear(t, epoch, stage)
-					}
-					want := 1
-					if old {
-						m := next("")
-						if o := m.call(t, addr, "write", "first"); o == nil || o.Err != nil {
-							t.Fatalf("first: %v", o)
-						}
-						m.host.Close()
-						want++
-					}
-					for range deaths {
-						m := next(stage)
-						if o := m.call(t, addr, "write", "second"); o != nil && (o.Err != nil || string(o.Result) != fmt.Sprint(want)) {
-							t.Fatalf("it lives and answers %s, %v", o.Result, o.Err)
-						}
-						m.host.Close()
-					}
-					m := next("")
-					if o := m.call(t, addr, "write", "second"); o == nil || o.Err != nil || string(o.Result) != fmt.Sprint(want) {
-						t.Fatalf("the call is answered %+v, want %d", o, want)
-					}
-					r.onlyNamed(t, addr)
-					state := m.call(t, addr, actor.HookState, "")
-					var got scroll
-					if state == nil || json.Unmarshal(state.Result, &got) != nil && state.Err == nil || state.Err == nil && got.N != want {
-						t.Errorf("the state is %+v", state)
-					}
-					if o := m.call(t, addr, "shrink", "third"); o == nil || string(o.Result) != fmt.Sprint(want) {
-						t.Errorf("the next call is answered %+v", o)
-					}
-					m.host.Close()
-				})
+				t.Run(name, func(t *testing.T) { r.killed(t, name, stage, deaths, old) })
 			}
 		}
 	}
+}
+
+// TestLog_killedAtSize is the same with the largest states, and the parts that messages of the usual size have.
+func TestLog_killedAtSize(t *testing.T) {
+	for _, tc := range []struct {
+		mib   int
+		parts []int // of which the append is stopped
+		full  bool
+	}{{10, []int{0, 1}, false}, {63, []int{0, 4, 8}, true}} {
+		t.Run(fmt.Sprint(tc.mib, " MiB"), func(t *testing.T) {
+			if race.Enabled {
+				t.Skip("the race detector looks at each byte: minutes")
+			}
+			if tc.full && os.Getenv("FULL") == "" {
+				t.Skip("takes a minute: FULL=1, or make large")
+			}
+			s := natstest.Server(t)
+			r := &rig{server: s, store: provision(t, natstest.Connect(t, s), Config{Partitions: 1, LogStreams: 1}), scroll: tc.mib << 20}
+			for _, stage := range stages(tc.parts...) {
+				t.Run(stage, func(t *testing.T) { r.killed(t, stage, stage, 1, true) })
+			}
+		})
+	}
+}
+
+// stages are those of an append whose parts are looked at.
+func stages(parts ...int) []string {
+	all := []string{"record without answer", "record without reply"}
+	for _, part := range parts {
+		for _, format := range []string{"before part %d", "part %d without answer", "after part %d"} {
+			all = append(all, fmt.Sprintf(format, part))
+		}
+	}
+	return all
+}
+
+// killed has nodes die at a stage of an append to an object, which is old or new.
+func (r *rig) killed(t *testing.T, key, stage string, deaths int, old bool) {
+	t.Helper()
+	addr := actor.Address{Type: "scroll", Key: key}
+	next := func(stage string) *mortal {
+		t.Helper()
+		r.epoch++
+		return r.bear(t, r.epoch, stage)
+	}
+	want := 1
+	if old {
+		m := next("")
+		if o := m.call(t, addr, "write", "first"); o == nil || o.Err != nil {
+			t.Fatalf("first: %v", o)
+		}
+		m.host.Close()
+		want++
+	}
+	for range deaths {
+		m := next(stage)
+		if o := m.call(t, addr, "write", "second"); o != nil && (o.Err != nil || string(o.Result) != fmt.Sprint(want)) {
+			t.Fatalf("it lives and answers %s, %v", o.Result, o.Err)
+		}
+		m.host.Close()
+	}
+	m := next("")
+	if o := m.call(t, addr, "write", "second"); o == nil || o.Err != nil || string(o.Result) != fmt.Sprint(want) {
+		t.Fatalf("the call is answered %+v, want %d", o, want)
+	}
+	r.onlyNamed(t, addr)
+	state := m.call(t, addr, actor.HookState, "")
+	var got scroll
+	if state == nil || json.Unmarshal(state.Result, &got) != nil && state.Err == nil || state.Err == nil && got.N != want {
+		t.Errorf("the state is %+v", state)
+	}
+	if o := m.call(t, addr, "shrink", "third"); o == nil || string(o.Result) != fmt.Sprint(want) {
+		t.Errorf("the next call is answered %+v", o)
+	}
+	m.host.Close()
 }
 
 // TestLog_lateRecord has the record of a dead node arrive after its parts were seen by the next owner: before that has written
@@ -306,7 +341,7 @@ func TestLog_lateRecord(t *testing.T) {
 				}
 			}
 			r.onlyNamed(t, addr)
-			if now, _ := r.parts(t, addr); cmp.Equal(now, stored) != first {
+			if now, _ := r.parts(t, addr); gocmp.Equal(now, stored) != first {
 				t.Errorf("parts %v were stored, and now %v", stored, now)
 			}
 			if o := m.call(t, addr, "write", "x"); o == nil || string(o.Result) != "2" {

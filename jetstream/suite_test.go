@@ -16,6 +16,9 @@ import (
 type rig struct {
 	server *server.Server
 	store  *Store
+
+	epoch  uint64 // of the last node that was made
+	scroll int    // bytes of a large state; 0: 500 KiB
 }
 
 // adapterTests run against a single server and against three that replicate.
