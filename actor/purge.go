@@ -113,7 +113,8 @@ func (r *run) takeUpPurge(last *Entry, rec *Record) {
 		}
 	}
 	p, addr, log := r.part, r.addr, r.log
-	r.purging = p.host.spawn(func() {
+	r.purging = true // also where the host is closing
+	p.host.spawn(func() {
 		select {
 		case p.host.trimming <- struct{}{}:
 			defer func() { <-p.host.trimming }()

@@ -1,8 +1,10 @@
 package actor
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -159,4 +161,37 @@ func TestPurge_busy(t *testing.T) {
 	if out.Err == nil || out.Err.Code != CodeConflict || !strings.Contains(out.Err.Message, "alarms") {
 		t.Errorf("with an alarm: %s, %v", out.Result, out.Err)
 	}
+}
+
+// closing is a log whose host is closed while it reads the last record of an object that is being purged.
+type closing struct {
+	*world
+	host *Host
+}
+
+func (l *closing) Last(ctx context.Context, a Address) (*Entry, error) {
+	e, err := l.world.Last(ctx, a)
+	if err == nil && e.Status == StatusPurged {
+		go l.host.Close()
+		for l.host.spawn(func() {}) {
+			runtime.Gosched()
+		}
+	}
+	return e, err
+}
+
+// TestPurge_closed: a host that closes while it finds a tombstone leaves it to the next.
+func TestPurge_closed(t *testing.T) {
+	w := newWorld(t)
+	log := &closing{world: w}
+	log.host = w.host("a", func(c *Config) { c.Log = log }, sums())
+	w.own(log.host, 1, Checkpoint{})
+	w.result(ask(log.host, at, "add", "", "1"))
+	if got := w.purge(log.host, at); got != "503" {
+		t.Errorf("answer %s, want 503", got)
+	}
+	log.host.Close()
+	next := w.host("b", nil, sums())
+	w.own(next, 2, Checkpoint{})
+	w.until("the next one goes on", func() bool { return len(w.kept(at)) == 0 })
 }
