@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -194,4 +195,66 @@ func TestPurge_closed(t *testing.T) {
 	next := w.host("b", nil, sums())
 	w.own(next, 2, Checkpoint{})
 	w.until("the next one goes on", func() bool { return len(w.kept(at)) == 0 })
+}
+
+// latecomer is a log that tells of one object only after the remains of others were swept.
+type latecomer struct {
+	*world
+	of    Address
+	left  atomic.Int32 // others
+	swept chan struct{}
+}
+
+func (l *latecomer) Last(ctx context.Context, a Address) (*Entry, error) {
+	if a == l.of {
+		<-l.swept
+	}
+	return l.world.Last(ctx, a)
+}
+
+func (l *latecomer) Sweep(ctx context.Context, a Address, seq uint64, streams []string) error {
+	if l.left.Add(-1) == 0 {
+		close(l.swept)
+	}
+	return worldRemains{l.world}.Sweep(ctx, a, seq, streams)
+}
+
+// TestPurge_many: runs that wait for the cursor do not keep one from being purged whose sends the cursor waits for.
+func TestPurge_many(t *testing.T) {
+	w := newWorld(t)
+	h := w.host("a", nil, sums())
+	stop := w.running(h)
+	w.own(h, 1, Checkpoint{})
+	w.change(func() { w.cursor = 0 })
+	all := []Address{at}
+	for i := range trimmers {
+		all = append(all, Address{at.Type, fmt.Sprint(i)})
+	}
+	for i, a := range all {
+		w.send(a, "add", "1", CallHeader{})
+		w.until("the send is applied", func() bool { return w.count(HookReceived) == i+1 })
+		h.Call(&Request{Address: a, Hook: HookPurge, Payload: []byte("null")})
+		w.until("it has a tombstone", func() bool { e := w.lastOf(a); return e != nil && e.Status == StatusPurged })
+		if i == 0 {
+			w.send(a, "add", "7", CallHeader{}) // for the next one: the cursor stays below it
+		}
+	}
+	stop()
+
+	var next *Host
+	log := &latecomer{world: w, of: at, swept: make(chan struct{})}
+	log.left.Store(trimmers)
+	w.change(func() { w.issued = func() (uint64, error) { return 2, nil } })
+	next = w.host("b", func(c *Config) {
+		c.Log, c.Remains = log, log
+		c.Cursor = func(context.Context, int) (uint64, error) { c, _ := next.Checkpoint(0); return c.Inbox, nil }
+	}, sums())
+	w.run(next)
+	w.own(next, 2, Checkpoint{})
+	for _, a := range all[1:] {
+		w.until("all are gone", func() bool { return len(w.kept(a)) == 0 })
+	}
+	if got := w.result(ask(next, at, "add", "", "1")); got != "8" {
+		t.Errorf("the next one has %s, want 8", got)
+	}
 }
