@@ -112,8 +112,11 @@ func (r *run) takeUpPurge(last *Entry, rec *Record) {
 			t.streams = append(t.streams, name)
 		}
 	}
+	r.outbox.drop()
+	if r.purging = true; r.outbox.out {
+		return // what is being let out has to end first: see purgeTurn
+	}
 	p, addr, log := r.part, r.addr, r.log
-	r.purging = true // also where the host is closing
 	p.host.spawn(func() {
 		failed := func(err error) { log.Warn("run not purged yet", "err", err) }
 		select {
@@ -198,6 +201,11 @@ func (r *run) purgeTurn(batch []item) bool {
 			kept = append(kept, *it)
 		case it.kind == itemExpired:
 			r.expire()
+		case it.kind == itemSettle:
+			r.outbox.out = false
+			r.unload() // and now it is taken up
+			r.part.putBack(r, slices.Concat(kept, []item{{kind: itemResume}}, batch[i+1:]))
+			return true
 		default: // of a run that has ended
 			it.end(true)
 		}

@@ -2,10 +2,12 @@ package actor
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -257,4 +259,64 @@ func TestPurge_many(t *testing.T) {
 	if got := w.result(ask(next, at, "add", "", "1")); got != "8" {
 		t.Errorf("the next one has %s, want 8", got)
 	}
+}
+
+// TestPurge_late: a former owner's tombstone arrives while what that owner has left is let out again. The next object
+// under the key lets out its own.
+func TestPurge_late(t *testing.T) {
+	w := newWorld(t)
+	former := w.host("a", nil, sums())
+	stop := w.running(former)
+	w.own(former, 1, Checkpoint{})
+	w.send(at, "add", "1", CallHeader{ReplyTo: "first"})
+	w.until("the outcome is out", func() bool { return len(w.outcomes["first"]) == 1 })
+	stop()
+	var tombstone Entry
+	w.change(func() { // which the former owner was about to write
+		last := w.lastOf(at)
+		rec, err := DecodeRecord(last.Body)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		rec.N, rec.V, rec.Events = rec.N+1, RecordVersion, []Event{{Type: RunPurged, At: time.Now()}}
+		rec.entomb()
+		tombstone = *last
+		tombstone.Turn, tombstone.Status, tombstone.Unsettled, tombstone.Index.Page = "late", StatusPurged, true, []uint64{last.Seq}
+		tombstone.Body, _ = json.Marshal(rec)
+		w.cursor = 0
+	})
+	out := &heldOutlet{worldOutlet: worldOutlet{w}, begun: make(chan struct{}), goOn: make(chan struct{})}
+	h := w.host("b", func(c *Config) { c.Outlet = out }, sums())
+	w.run(h)
+	w.own(h, 2, Checkpoint{})
+	<-out.begun
+	w.put(tombstone)
+	h.Touched(at)
+	if got := w.result(ask(h, at, "add", "", "1")); !strings.Contains(got, "is being purged") {
+		t.Errorf("a call meanwhile: %s", got)
+	}
+	close(out.goOn)
+	w.send(at, "add", "7", CallHeader{ReplyTo: "second"})
+	w.change(func() { w.cursor = 1 })
+	w.until("the next one's outcome is out", func() bool { return len(w.outcomes["second"]) == 1 })
+	p := h.owned(0)
+	settled := func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.unsettled) == 0 }
+	for limit := time.Now().Add(5 * time.Second); !settled(); time.Sleep(time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatal("it is never settled")
+		}
+	}
+}
+
+// heldOutlet lets out the first outcome when it is told to.
+type heldOutlet struct {
+	worldOutlet
+	begun, goOn chan struct{}
+	once        sync.Once
+}
+
+func (o *heldOutlet) Outcome(ctx context.Context, to string, out *Outcome) error {
+	o.once.Do(func() { close(o.begun); <-o.goOn })
+	return o.worldOutlet.Outcome(ctx, to, out)
 }
