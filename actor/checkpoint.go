@@ -32,7 +32,7 @@ func (h *Host) Checkpoint(id int) (Checkpoint, bool) {
 
 func (p *partition) checkpointLocked() Checkpoint {
 	c := Checkpoint{
-		Inbox:       max(p.claim.Checkpoint.Inbox, p.inbox.position(p.host.inbox.position())),
+		Inbox:       p.finishedLocked(),
 		Incarnation: p.claim.Checkpoint.Incarnation,
 		Timers:      p.timers.position(0),
 		Types:       slices.Sorted(maps.Keys(p.types)),

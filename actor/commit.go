@@ -229,6 +229,11 @@ func (r *run) lags(last *Entry, err error) bool {
 	return err == nil && last.Seq < r.lastRec || r.lastRec != 0 && errors.Is(err, ErrNoRecord)
 }
 
+// tooOld is why a run is not loaded from what [run.lags].
+func (r *run) tooOld() error {
+	return Errorf(CodeUnavailable, "the log of %s is said to end before record %d", r.addr, r.lastRec)
+}
+
 // pause blocks for d, or until ctx ends: then it returns ctx's error.
 func pause(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)

@@ -12,7 +12,11 @@ type olderIDs struct {
 	seen   idFilter          // of all of them
 	tables idTables          // where they are
 	result chan idTablesRead // nil: nobody reads them yet
+	again  time.Time         // not before, in the background: the last time they could not be read
 }
+
+// olderAgainIn is when tables that could not be read are read again, where no call needs them before.
+const olderAgainIn = time.Second
 
 type idTablesRead struct {
 	tables []entryRecord // oldest first
@@ -57,6 +61,7 @@ func (r *run) knowIDs(ctx context.Context, batch []item) error {
 			}
 		}
 		if r.ids.unsure(it.req.Header.CallID) {
+			r.ids.older.again = time.Time{}
 			r.readOlderIDs()
 			return r.takeOlderIDs(ctx)
 		}
@@ -64,6 +69,8 @@ func (r *run) knowIDs(ctx context.Context, batch []item) error {
 	if r.ids != nil && r.ids.older != nil && len(r.ids.older.result) > 0 {
 		if err := r.takeOlderIDs(ctx); err != nil {
 			r.log.WarnContext(ctx, "call ids are not read yet", "err", err)
+			r.ids.older.again = time.Now().Add(olderAgainIn)
+			r.later(olderAgainIn, item{kind: itemIDs})
 		}
 	}
 	return nil
@@ -119,7 +126,7 @@ func (r *run) loadIDs(ctx context.Context) error {
 
 // readOlderIDs has the tables read that nobody had to wait for, if there are any.
 func (r *run) readOlderIDs() {
-	if r.ids == nil || r.ids.older == nil || r.ids.older.result != nil {
+	if r.ids == nil || r.ids.older == nil || r.ids.older.result != nil || time.Now().Before(r.ids.older.again) {
 		return
 	}
 	older, result := r.ids.older, make(chan idTablesRead, 1)
@@ -139,7 +146,7 @@ func (r *run) takeOlderIDs(ctx context.Context) error {
 	select {
 	case read := <-r.ids.older.result:
 		if read.err != nil {
-			r.ids.older.result = nil // the next turn has them read again
+			r.ids.older.result = nil
 			return read.err
 		}
 		r.ids.takeOlder(read.tables)

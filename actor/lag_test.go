@@ -3,8 +3,10 @@ package actor
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // lagging is a log that is asked through a server which led it before, and does not know its last records.
@@ -55,5 +57,41 @@ func TestHost_formerLeader(t *testing.T) {
 		if got, want := w.result(ask(h, at, "add", "", "null")), 4+n; got != fmt.Sprint(want) || ran != want {
 			t.Errorf("call %d says %s, the step ran %d times", want, got, ran)
 		}
+	}
+}
+
+// TestHost_formerLeaderLoad: what is no longer in memory is not made of what a former leader of the log has.
+func TestHost_formerLeaderLoad(t *testing.T) {
+	for _, knows := range []int{0, 1} { // records
+		w := newWorld(t)
+		log := &lagging{world: w, knows: knows}
+		h := w.host("a", func(c *Config) { c.Log = log }, sums())
+		w.own(h, 1, Checkpoint{})
+		for range 3 {
+			w.result(ask(h, at, "add", "", "1"))
+		}
+		log.answers.Store(3)
+		h.Touched(at)
+		for range 5 {
+			if got := w.result(ask(h, at, "get", "", "null")); got != "3" && !strings.Contains(got, "before record 3") {
+				t.Errorf("with %d records: the sum is %s, want 3", knows, got)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+}
+
+// TestPurge_formerLeader: a tombstone that a former leader does not know is taken up all the same.
+func TestPurge_formerLeader(t *testing.T) {
+	w := newWorld(t)
+	log := &lagging{world: w, knows: 1}
+	h := w.host("a", func(c *Config) { c.Log = log }, sums())
+	w.own(h, 1, Checkpoint{})
+	for range 3 {
+		w.result(ask(h, at, "add", "", "1"))
+	}
+	w.change(func() { w.onAppend = func(*Entry) (bool, error) { log.answers.Store(1); return true, nil } })
+	if got := w.purge(h, at); got != "null" {
+		t.Errorf("answer %s, want null", got)
 	}
 }

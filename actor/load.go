@@ -44,6 +44,9 @@ func (r *run) load(ctx context.Context, batch []item) error {
 // activate reads what the last record says is needed, and replays it.
 func (r *run) activate(ctx context.Context) error {
 	last, err := r.lastRecord(ctx)
+	if r.lags(last, err) {
+		return r.tooOld()
+	}
 	if errors.Is(err, ErrNoRecord) {
 		return r.create()
 	}

@@ -32,6 +32,12 @@ func (o *outbox) add(e *effect) {
 	o.left.Add(1)
 }
 
+// drop forgets what waits.
+func (o *outbox) drop() {
+	o.left.Add(-int64(len(o.waiting)))
+	o.waiting = nil
+}
+
 func (o *outbox) idle() bool { return !o.out && len(o.waiting) == 0 }
 
 // start lets out what waits, unless that is being done already. Afterwards the run's worker is told.

@@ -250,7 +250,7 @@ func (r *run) reread(ctx context.Context, it item) error {
 		return err
 	}
 	if r.lags(last, err) {
-		return Errorf(CodeUnavailable, "the log of %s is said to end before record %d", r.addr, r.lastRec)
+		return r.tooOld()
 	}
 	if err == nil && (last.Seq != r.last || last.Epoch < r.part.claim.Epoch && !r.claimed) {
 		r.takeUp(r.part.claim.Checkpoint.Floor + 1)

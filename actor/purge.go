@@ -112,20 +112,25 @@ func (r *run) takeUpPurge(last *Entry, rec *Record) {
 			t.streams = append(t.streams, name)
 		}
 	}
+	r.outbox.drop()
+	if r.purging = true; r.outbox.out {
+		return // what is being let out has to end first: see purgeTurn
+	}
 	p, addr, log := r.part, r.addr, r.log
-	r.purging = p.host.spawn(func() {
+	p.host.spawn(func() {
+		failed := func(err error) { log.Warn("run not purged yet", "err", err) }
 		select {
 		case p.host.trimming <- struct{}{}:
-			defer func() { <-p.host.trimming }()
+			p.host.insist(p.ctx, func() error { return p.sweep(addr, t) }, failed)
+			<-p.host.trimming // what the cursor waits for may need it
 		case <-p.ctx.Done():
-			return
 		}
-		p.host.insist(p.ctx, func() error { return p.sweep(addr, t) }, func(err error) { log.Warn("run not purged yet", "err", err) })
+		p.host.insist(p.ctx, func() error { return p.passed(t.inbox) }, failed)
 		p.deliver(addr, item{kind: itemSwept, seq: t.seq})
 	})
 }
 
-// sweep removes everything that is kept of a run but the tombstone, and waits until that is no longer needed.
+// sweep removes everything that is kept of a run but the tombstone.
 func (p *partition) sweep(addr Address, t tombstone) error {
 	ctx, cfg := p.ctx, p.host.cfg
 	reader := recordReader{log: cfg.Log, addr: addr}
@@ -144,15 +149,33 @@ func (p *partition) sweep(addr Address, t tombstone) error {
 	if err := cfg.Remains.Sweep(ctx, addr, t.seq, t.streams); err != nil {
 		return fmt.Errorf("purge %s: %w", addr, err)
 	}
+	return nil
+}
+
+// passed waits until no send up to inbox can come again: then a tombstone is no longer needed.
+func (p *partition) passed(inbox uint64) error {
 	for {
-		cursor, err := cfg.Cursor(ctx, p.claim.Partition)
-		if err != nil || cursor >= t.inbox {
-			return err
+		if p.finished() >= inbox { // before, the record cannot say so
+			cursor, err := p.host.cfg.Cursor(p.ctx, p.claim.Partition)
+			if err != nil || cursor >= inbox {
+				return err
+			}
 		}
-		if err := pause(ctx, cursorEvery); err != nil {
+		if err := pause(p.ctx, cursorEvery); err != nil {
 			return err
 		}
 	}
+}
+
+// finished is up to where every send was finished, as the next checkpoint says.
+func (p *partition) finished() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.finishedLocked()
+}
+
+func (p *partition) finishedLocked() uint64 {
+	return max(p.claim.Checkpoint.Inbox, p.inbox.position(p.host.inbox.position()))
 }
 
 // purgeTurn is a turn of a run that is being purged: it takes nothing. It reports false when what waits has to be looked
@@ -178,6 +201,11 @@ func (r *run) purgeTurn(batch []item) bool {
 			kept = append(kept, *it)
 		case it.kind == itemExpired:
 			r.expire()
+		case it.kind == itemSettle:
+			r.outbox.out = false
+			r.unload() // and now it is taken up
+			r.part.putBack(r, slices.Concat(kept, []item{{kind: itemResume}}, batch[i+1:]))
+			return true
 		default: // of a run that has ended
 			it.end(true)
 		}

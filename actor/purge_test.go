@@ -1,9 +1,14 @@
 package actor
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -159,4 +164,159 @@ func TestPurge_busy(t *testing.T) {
 	if out.Err == nil || out.Err.Code != CodeConflict || !strings.Contains(out.Err.Message, "alarms") {
 		t.Errorf("with an alarm: %s, %v", out.Result, out.Err)
 	}
+}
+
+// closing is a log whose host is closed while it reads the last record of an object that is being purged.
+type closing struct {
+	*world
+	host *Host
+}
+
+func (l *closing) Last(ctx context.Context, a Address) (*Entry, error) {
+	e, err := l.world.Last(ctx, a)
+	if err == nil && e.Status == StatusPurged {
+		go l.host.Close()
+		for l.host.spawn(func() {}) {
+			runtime.Gosched()
+		}
+	}
+	return e, err
+}
+
+// TestPurge_closed: a host that closes while it finds a tombstone leaves it to the next.
+func TestPurge_closed(t *testing.T) {
+	w := newWorld(t)
+	log := &closing{world: w}
+	log.host = w.host("a", func(c *Config) { c.Log = log }, sums())
+	w.own(log.host, 1, Checkpoint{})
+	w.result(ask(log.host, at, "add", "", "1"))
+	if got := w.purge(log.host, at); got != "503" {
+		t.Errorf("answer %s, want 503", got)
+	}
+	log.host.Close()
+	next := w.host("b", nil, sums())
+	w.own(next, 2, Checkpoint{})
+	w.until("the next one goes on", func() bool { return len(w.kept(at)) == 0 })
+}
+
+// latecomer is a log that tells of one object only after the remains of others were swept.
+type latecomer struct {
+	*world
+	of    Address
+	left  atomic.Int32 // others
+	swept chan struct{}
+}
+
+func (l *latecomer) Last(ctx context.Context, a Address) (*Entry, error) {
+	if a == l.of {
+		<-l.swept
+	}
+	return l.world.Last(ctx, a)
+}
+
+func (l *latecomer) Sweep(ctx context.Context, a Address, seq uint64, streams []string) error {
+	if l.left.Add(-1) == 0 {
+		close(l.swept)
+	}
+	return worldRemains{l.world}.Sweep(ctx, a, seq, streams)
+}
+
+// TestPurge_many: runs that wait for the cursor do not keep one from being purged whose sends the cursor waits for.
+func TestPurge_many(t *testing.T) {
+	w := newWorld(t)
+	h := w.host("a", nil, sums())
+	stop := w.running(h)
+	w.own(h, 1, Checkpoint{})
+	w.change(func() { w.cursor = 0 })
+	all := []Address{at}
+	for i := range trimmers {
+		all = append(all, Address{at.Type, fmt.Sprint(i)})
+	}
+	for i, a := range all {
+		w.send(a, "add", "1", CallHeader{})
+		w.until("the send is applied", func() bool { return w.count(HookReceived) == i+1 })
+		h.Call(&Request{Address: a, Hook: HookPurge, Payload: []byte("null")})
+		w.until("it has a tombstone", func() bool { e := w.lastOf(a); return e != nil && e.Status == StatusPurged })
+		if i == 0 {
+			w.send(a, "add", "7", CallHeader{}) // for the next one: the cursor stays below it
+		}
+	}
+	stop()
+
+	var next *Host
+	log := &latecomer{world: w, of: at, swept: make(chan struct{})}
+	log.left.Store(trimmers)
+	w.change(func() { w.issued = func() (uint64, error) { return 2, nil } })
+	next = w.host("b", func(c *Config) {
+		c.Log, c.Remains = log, log
+		c.Cursor = func(context.Context, int) (uint64, error) { c, _ := next.Checkpoint(0); return c.Inbox, nil }
+	}, sums())
+	w.run(next)
+	w.own(next, 2, Checkpoint{})
+	for _, a := range all[1:] {
+		w.until("all are gone", func() bool { return len(w.kept(a)) == 0 })
+	}
+	if got := w.result(ask(next, at, "add", "", "1")); got != "8" {
+		t.Errorf("the next one has %s, want 8", got)
+	}
+}
+
+// TestPurge_late: a former owner's tombstone arrives while what that owner has left is let out again. The next object
+// under the key lets out its own.
+func TestPurge_late(t *testing.T) {
+	w := newWorld(t)
+	former := w.host("a", nil, sums())
+	stop := w.running(former)
+	w.own(former, 1, Checkpoint{})
+	w.send(at, "add", "1", CallHeader{ReplyTo: "first"})
+	w.until("the outcome is out", func() bool { return len(w.outcomes["first"]) == 1 })
+	stop()
+	var tombstone Entry
+	w.change(func() { // which the former owner was about to write
+		last := w.lastOf(at)
+		rec, err := DecodeRecord(last.Body)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		rec.N, rec.V, rec.Events = rec.N+1, RecordVersion, []Event{{Type: RunPurged, At: time.Now()}}
+		rec.entomb()
+		tombstone = *last
+		tombstone.Turn, tombstone.Status, tombstone.Unsettled, tombstone.Index.Page = "late", StatusPurged, true, []uint64{last.Seq}
+		tombstone.Body, _ = json.Marshal(rec)
+		w.cursor = 0
+	})
+	out := &heldOutlet{worldOutlet: worldOutlet{w}, begun: make(chan struct{}), goOn: make(chan struct{})}
+	h := w.host("b", func(c *Config) { c.Outlet = out }, sums())
+	w.run(h)
+	w.own(h, 2, Checkpoint{})
+	<-out.begun
+	w.put(tombstone)
+	h.Touched(at)
+	if got := w.result(ask(h, at, "add", "", "1")); !strings.Contains(got, "is being purged") {
+		t.Errorf("a call meanwhile: %s", got)
+	}
+	close(out.goOn)
+	w.send(at, "add", "7", CallHeader{ReplyTo: "second"})
+	w.change(func() { w.cursor = 1 })
+	w.until("the next one's outcome is out", func() bool { return len(w.outcomes["second"]) == 1 })
+	p := h.owned(0)
+	settled := func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.unsettled) == 0 }
+	for limit := time.Now().Add(5 * time.Second); !settled(); time.Sleep(time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatal("it is never settled")
+		}
+	}
+}
+
+// heldOutlet lets out the first outcome when it is told to.
+type heldOutlet struct {
+	worldOutlet
+	begun, goOn chan struct{}
+	once        sync.Once
+}
+
+func (o *heldOutlet) Outcome(ctx context.Context, to string, out *Outcome) error {
+	o.once.Do(func() { close(o.begun); <-o.goOn })
+	return o.worldOutlet.Outcome(ctx, to, out)
 }
