@@ -34,6 +34,10 @@ func (t *turn) quickSteps() {
 	for len(r.x.started) > 0 && r.x.err == nil && !r.x.stalled {
 		batch := r.x.started
 		r.x.started = nil
+		if t.unsure {
+			t.startLater(batch)
+			continue
+		}
 		bodies := make(map[*stepRun]*body, len(batch))
 		for _, s := range batch {
 			if r.x.steps[s.id] == s {
@@ -52,6 +56,22 @@ func (t *turn) quickSteps() {
 		r.x.busy = false
 	}
 	t.complete()
+}
+
+// startLater starts steps when the turn's record is durable. Under an unclean claim the log may be read from a server that
+// leads it since a moment, and does not know yet what its predecessor has stored, a result of the same step perhaps. It
+// knows when it has stored another record.
+func (t *turn) startLater(steps []*stepRun) {
+	x := t.run.x
+	for _, s := range steps {
+		if x.steps[s.id] != s {
+			continue
+		}
+		if !s.logged {
+			x.input(Event{Type: StepStarted, ID: s.id, Name: s.name, Attempt: s.attempt})
+		}
+		t.bodies = append(t.bodies, s)
+	}
 }
 
 func (t *turn) quickStep(s *stepRun, b *body) {

@@ -95,3 +95,36 @@ func TestPurge_formerLeader(t *testing.T) {
 		t.Errorf("answer %s, want null", got)
 	}
 }
+
+// TestHost_newLeader: a node takes over while the log's new leader does not know yet what its predecessor has stored. A
+// call that is repeated then has its step run no more than once.
+func TestHost_newLeader(t *testing.T) {
+	for name, knows := range map[string]int{"nothing": 0, "a record": 1} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			log := &lagging{world: w, knows: knows}
+			ran := 0
+			step := NewStep("step", func(context.Context, None) (int, error) { ran++; return ran, nil })
+			def := NewObject[int]("sum")
+			NewMethod(def, "add", func(n *int, ctx Context, _ None) (int, error) {
+				*n++
+				return step.Run(ctx, None{})
+			})
+			h := w.host("a", nil, def)
+			w.own(h, 1, Checkpoint{})
+			for i := range 3 {
+				w.result(ask(h, at, "add", fmt.Sprint(i), "null"))
+			}
+			h.Close()
+			w.change(func() { w.issued = func() (uint64, error) { return 2, nil } })
+			next := w.host("b", func(c *Config) { c.Log = log }, def)
+			log.answers.Store(1)
+			if err := next.Own(t.Context(), []Claim{{Partition: 0, Epoch: 2, Unclean: true}}); err != nil {
+				t.Fatal(err)
+			}
+			if got := w.result(ask(next, at, "add", "2", "null")); got != "3" || ran != 3 {
+				t.Errorf("the call again says %s, the step ran %d times", got, ran)
+			}
+		})
+	}
+}

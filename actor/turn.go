@@ -16,6 +16,7 @@ const (
 type turn struct {
 	run      *run
 	started  time.Time
+	unsure   bool       // what the log ends with may not be known yet: a record under this claim is not in it
 	joined   []*waiter  // callers of this turn's calls
 	onCommit []*waiter  // callers that are answered when the record is durable
 	later    []func()   // answers that follow from the turn: given once it is committed
