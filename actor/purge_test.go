@@ -369,3 +369,24 @@ func TestPurge_lateBatch(t *testing.T) {
 	close(log.goOn)
 	w.until("all is removed", func() bool { return len(w.kept(a)) == 0 })
 }
+
+// TestPurge_buried: a run is purged that has refused a send, also when it was not in memory since.
+func TestPurge_buried(t *testing.T) {
+	w := newWorld(t)
+	e := newErrands()
+	h := w.host("a", nil, e.def())
+	w.run(h)
+	w.own(h, 1, Checkpoint{})
+	w.result(tell(h, HookStart, "null"))
+	w.result(ask(h, errand, "do", "", `"return"`))
+	w.send(errand, "do", `"a"`, CallHeader{})
+	w.until("the send is refused", func() bool { return len(w.dead) == 1 })
+	for limit := time.Now().Add(5 * time.Second); h.owned(0).evict(time.Now().Add(time.Hour), 0) == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatal("it is never evicted")
+		}
+	}
+	if got := w.purge(h, errand); got != "null" {
+		t.Errorf("answer %s, want null", got)
+	}
+}
