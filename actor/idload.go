@@ -109,7 +109,12 @@ func (r *run) loadIDs(ctx context.Context) error {
 		tables = append(tables, last)
 	}
 	r.tables = nil
-	for _, t := range tables {
+	for i, t := range tables {
+		if i > 0 && i == len(tables)-1 {
+			last := newIDTable()
+			last.restore(t.IDs)
+			ids.dropEnded(last.entries)
+		}
 		ids.restore(t.IDs)
 		since = t.seq
 		r.tables = append(r.tables, tableAt(t.seq, t.Record))

@@ -152,3 +152,72 @@ func TestHost_olderIDsUnreadable(t *testing.T) {
 		t.Errorf("call 0 again: %s, want 1", got)
 	}
 }
+
+// TestIDTable_olderOpen: an id that an older table has as that of a call without outcome, which had its outcome and was
+// forgotten since, does not come back with that table.
+func TestIDTable_olderOpen(t *testing.T) {
+	now := time.Now()
+	known := newIDTable()
+	event := func(typ EventType, id int, until time.Duration, seq uint64) {
+		due := now.Add(until)
+		known.observe(&Event{Type: typ, ID: fmt.Sprint(id), Hash: "h", At: now, Due: &due}, seq)
+	}
+	calls := 0
+	add := func(n int, until time.Duration) {
+		for range n {
+			calls++
+			event(HookReceived, calls, until, uint64(calls))
+			event(CallCompleted, calls, until, uint64(calls))
+		}
+	}
+	var tables []entryRecord
+	table := func() {
+		ids, whole := known.table(now)
+		if ids == nil {
+			t.Fatal("no table is due")
+		}
+		tables = append(tables, entryRecord{uint64(calls), &Record{IDs: ids}, Index{}})
+		if !whole {
+			_, seen := known.rest(ids)
+			tables[len(tables)-1].IDsSeen = seen
+		}
+		known.written(true)
+	}
+	event(HookReceived, 0, time.Second, 1)
+	add(2*idsFullTable, time.Hour)
+	table()
+	event(CallCompleted, 0, time.Second, 2)
+	add(2*idsFullTable, time.Hour)
+	table()
+	now = now.Add(time.Minute)
+
+	restarted := newIDTable()
+	restarted.restore(tables[1].IDs)
+	restarted.older = &olderIDs{seen: tables[1].IDsSeen}
+	restarted.expire(now)
+	restarted.takeOlder(tables[:1])
+	restarted.expire(now)
+	if e := restarted.find("0"); e != nil && e.Seq == 0 {
+		t.Error("a call that has its outcome is without one for ever")
+	}
+}
+
+// TestIDTable_forgottenOpen: the same where it was forgotten before the next table was written.
+func TestIDTable_forgottenOpen(t *testing.T) {
+	table := func(from, to int, open bool) entryRecord {
+		rec := &Record{}
+		for i := from; i < to; i++ {
+			rec.IDs = append(rec.IDs, IDEntry{ID: digest(fmt.Append(nil, i)), Seq: 1, Until: 1})
+		}
+		if open {
+			rec.IDs[0].Seq = 0
+		}
+		return entryRecord{1, rec, Index{}}
+	}
+	ids := newIDTable()
+	ids.restore(table(2*idsFullTable, 3*idsFullTable, false).IDs)
+	ids.takeOlder([]entryRecord{table(0, idsFullTable, true), table(idsFullTable, 2*idsFullTable, false)})
+	if e := ids.find("0"); e != nil {
+		t.Errorf("%+v", e)
+	}
+}

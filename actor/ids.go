@@ -3,6 +3,7 @@ package actor
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"slices"
 	"time"
 )
 
@@ -197,8 +198,21 @@ func (t *idTable) takeOlder(tables []entryRecord) {
 	for _, older := range tables {
 		all.restore(older.IDs)
 	}
+	all.dropEnded(t.entries)
 	for _, id := range t.order {
 		all.put(t.entries[id])
 	}
 	t.entries, t.order, t.older = all.entries, all.order, nil
+}
+
+// dropEnded forgets the calls without outcome that are not among those of the last table, which has all that still had
+// none: the others had theirs since, and were forgotten.
+func (t *idTable) dropEnded(last map[string]*IDEntry) {
+	t.order = slices.DeleteFunc(t.order, func(id string) bool {
+		ended := t.entries[id].Seq == 0 && last[id] == nil
+		if ended {
+			delete(t.entries, id)
+		}
+		return ended
+	})
 }

@@ -30,7 +30,7 @@ func (r *run) load(ctx context.Context, batch []item) error {
 			r.takeUp(it.seq)
 		}
 		if it.kind == itemTouched {
-			if err := r.reread(ctx, it); err != nil {
+			if err := r.reread(ctx, it); err != nil || r.purging {
 				return err
 			}
 		}

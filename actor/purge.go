@@ -43,6 +43,8 @@ func (t *turn) purge(it *item) {
 	if refused == nil {
 		refused = r.unpurgeable()
 	}
+	done := r.part.finished()
+	r.burying = slices.DeleteFunc(r.burying, func(b BuriedSend) bool { return b.Inbox <= done }) // the last record has them still
 	switch {
 	case refused != nil:
 		t.reject(it, refused)

@@ -320,3 +320,73 @@ func (o *heldOutlet) Outcome(ctx context.Context, to string, out *Outcome) error
 	o.once.Do(func() { close(o.begun); <-o.goOn })
 	return o.worldOutlet.Outcome(ctx, to, out)
 }
+
+// pausing is a log whose next answer to what the last record is waits.
+type pausing struct {
+	*world
+	asked, goOn chan struct{}
+	armed       atomic.Bool
+}
+
+func (l *pausing) Last(ctx context.Context, a Address) (*Entry, error) {
+	e, err := l.world.Last(ctx, a)
+	if l.armed.CompareAndSwap(true, false) {
+		close(l.asked)
+		<-l.goOn
+	}
+	return e, err
+}
+
+// TestPurge_lateBatch: what comes together with the news of a former owner's tombstone does nothing more to the run.
+func TestPurge_lateBatch(t *testing.T) {
+	w := newWorld(t)
+	log := &pausing{world: w, asked: make(chan struct{}), goOn: make(chan struct{})}
+	def := NewWorkflow("once", func(ctx Context, _ None) (None, error) { Sleep(ctx, time.Hour); return None{}, nil })
+	h := w.host("b", func(c *Config) { c.Log = log }, def)
+	a := Address{"once", "k"}
+	w.own(h, 2, Checkpoint{})
+	w.result(ask(h, a, HookStart, "", "null"))
+	w.result(ask(h, a, HookTerminate, "", "null"))
+	log.armed.Store(true)
+	h.Touched(a)
+	<-log.asked
+	w.mu.Lock()
+	tombstone := *w.lastOf(a)
+	w.mu.Unlock()
+	rec, err := DecodeRecord(tombstone.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec.N, rec.V, rec.Events = rec.N+1, RecordVersion, []Event{{Type: RunPurged, At: time.Now()}}
+	rec.entomb()
+	tombstone.Turn, tombstone.Status, tombstone.Unsettled = "late", StatusPurged, true
+	tombstone.Index.Page = append(tombstone.Index.Page, tombstone.Seq)
+	tombstone.Body, _ = json.Marshal(rec)
+	w.put(tombstone)
+	h.Touched(a)
+	h.owned(0).deliver(a, item{kind: itemResume, seq: 1})
+	w.change(func() { w.onRemove = func(uint64) error { time.Sleep(20 * time.Millisecond); return nil } })
+	close(log.goOn)
+	w.until("all is removed", func() bool { return len(w.kept(a)) == 0 })
+}
+
+// TestPurge_buried: a run is purged that has refused a send, also when it was not in memory since.
+func TestPurge_buried(t *testing.T) {
+	w := newWorld(t)
+	e := newErrands()
+	h := w.host("a", nil, e.def())
+	w.run(h)
+	w.own(h, 1, Checkpoint{})
+	w.result(tell(h, HookStart, "null"))
+	w.result(ask(h, errand, "do", "", `"return"`))
+	w.send(errand, "do", `"a"`, CallHeader{})
+	w.until("the send is refused", func() bool { return len(w.dead) == 1 })
+	for limit := time.Now().Add(5 * time.Second); h.owned(0).evict(time.Now().Add(time.Hour), 0) == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatal("it is never evicted")
+		}
+	}
+	if got := w.purge(h, errand); got != "null" {
+		t.Errorf("answer %s, want null", got)
+	}
+}

@@ -42,7 +42,7 @@ func (r *Remains) Sweep(ctx context.Context, addr actor.Address, seq uint64, str
 	}
 	for i, name := range streams {
 		out := r.store.names.OutStream()
-		err := r.walk(ctx, out, r.store.names.Out(addr, name), ends[i]+1, func(seq uint64) error { return r.store.remove(ctx, out, seq) })
+		err := r.walk(ctx, out, r.store.names.Out(addr, name), ends[i]+1, func(m *stored) error { return r.store.remove(ctx, out, m.Seq) })
 		if err != nil {
 			return fmt.Errorf("remove stream %s of %s: %w", name, addr, err)
 		}
@@ -52,7 +52,7 @@ func (r *Remains) Sweep(ctx context.Context, addr actor.Address, seq uint64, str
 		return fmt.Errorf("count records of %s: %w", addr, err)
 	}
 	if page.State.Subjects[subject] > 1 {
-		if err := r.walk(ctx, stream, subject, seq, func(seq uint64) error { return r.log.Remove(ctx, addr, seq) }); err != nil {
+		if err := r.walk(ctx, stream, subject, seq, func(m *stored) error { return r.removeRecord(ctx, addr, m) }); err != nil {
 			return fmt.Errorf("remove records of %s: %w", addr, err)
 		}
 	}
@@ -63,15 +63,35 @@ func (r *Remains) Sweep(ctx context.Context, addr actor.Address, seq uint64, str
 	return err
 }
 
+// removeRecord removes a message of the object's log that is perhaps no record: it may name parts that are not the object's.
+func (r *Remains) removeRecord(ctx context.Context, addr actor.Address, m *stored) error {
+	parts, err := parseManifest(m.Data)
+	if m.Header.Get(HeaderBlobs) == "" || err != nil {
+		return r.log.Remove(ctx, addr, m.Seq)
+	}
+	stream, _, p := r.log.place(addr)
+	own := r.store.names.Blob(p, addr, parts.Parts)
+	for _, seq := range parts.Blobs {
+		part, err := r.store.get(ctx, r.store.names.BlobsStream(), getRequest{Seq: seq})
+		switch {
+		case err == nil && part.Subject != own:
+			return r.store.remove(ctx, stream, m.Seq)
+		case err != nil && !errors.Is(err, errNoMessage):
+			return fmt.Errorf("read part %d: %w", seq, err)
+		}
+	}
+	return r.log.Remove(ctx, addr, m.Seq)
+}
+
 // walk removes the messages of a subject below end, the oldest first.
-func (r *Remains) walk(ctx context.Context, stream, subject string, end uint64, remove func(seq uint64) error) error {
+func (r *Remains) walk(ctx context.Context, stream, subject string, end uint64, remove func(m *stored) error) error {
 	for from := uint64(1); from < end; {
 		m, err := r.store.get(ctx, stream, getRequest{Seq: from, NextFor: subject})
 		if errors.Is(err, errNoMessage) || err == nil && m.Seq >= end {
 			return nil
 		}
 		if err == nil {
-			err = remove(m.Seq)
+			err = remove(m)
 		}
 		if err != nil {
 			return err
