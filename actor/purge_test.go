@@ -341,7 +341,7 @@ func (l *pausing) Last(ctx context.Context, a Address) (*Entry, error) {
 func TestPurge_lateBatch(t *testing.T) {
 	w := newWorld(t)
 	log := &pausing{world: w, asked: make(chan struct{}), goOn: make(chan struct{})}
-	def := NewWorkflow("once", func(ctx Context, _ None) (None, error) { Sleep(ctx, time.Hour); return None{}, nil })
+	def := NewWorkflow("once", func(ctx Context, _ None) (None, error) { return None{}, Sleep(ctx, time.Hour) })
 	h := w.host("b", func(c *Config) { c.Log = log }, def)
 	a := Address{"once", "k"}
 	w.own(h, 2, Checkpoint{})
