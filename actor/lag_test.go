@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/perdure/perdure/internal/bubble"
 )
 
 // lagging is a log that is asked through a server which led it before, and does not know its last records.
@@ -62,23 +64,25 @@ func TestHost_formerLeader(t *testing.T) {
 
 // TestHost_formerLeaderLoad: what is no longer in memory is not made of what a former leader of the log has.
 func TestHost_formerLeaderLoad(t *testing.T) {
-	for _, knows := range []int{0, 1} { // records
-		w := newWorld(t)
-		log := &lagging{world: w, knows: knows}
-		h := w.host("a", func(c *Config) { c.Log = log }, sums())
-		w.own(h, 1, Checkpoint{})
-		for range 3 {
-			w.result(ask(h, at, "add", "", "1"))
-		}
-		log.answers.Store(3)
-		h.Touched(at)
-		for range 5 {
-			if got := w.result(ask(h, at, "get", "", "null")); got != "3" && !strings.Contains(got, "before record 3") {
-				t.Errorf("with %d records: the sum is %s, want 3", knows, got)
+	bubble.Run(t, func(t *testing.T) {
+		for _, knows := range []int{0, 1} { // records
+			w := newWorld(t)
+			log := &lagging{world: w, knows: knows}
+			h := w.host("a", func(c *Config) { c.Log = log }, sums())
+			w.own(h, 1, Checkpoint{})
+			for range 3 {
+				w.result(ask(h, at, "add", "", "1"))
 			}
-			time.Sleep(100 * time.Millisecond)
+			log.answers.Store(3)
+			h.Touched(at)
+			for range 5 {
+				if got := w.result(ask(h, at, "get", "", "null")); got != "3" && !strings.Contains(got, "before record 3") {
+					t.Errorf("with %d records: the sum is %s, want 3", knows, got)
+				}
+				time.Sleep(100 * time.Millisecond)
+			}
 		}
-	}
+	})
 }
 
 // TestPurge_formerLeader: a tombstone that a former leader does not know is taken up all the same.

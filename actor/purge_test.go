@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/perdure/perdure/internal/bubble"
 )
 
 // purge asks for one, and returns what the outcome says in short.
@@ -302,7 +304,7 @@ func TestPurge_late(t *testing.T) {
 	w.until("the next one's outcome is out", func() bool { return len(w.outcomes["second"]) == 1 })
 	p := h.owned(0)
 	settled := func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.unsettled) == 0 }
-	for limit := time.Now().Add(5 * time.Second); !settled(); time.Sleep(time.Millisecond) {
+	for limit := time.Now().Add(5 * time.Second); !settled(); runtime.Gosched() {
 		if time.Now().After(limit) {
 			t.Fatal("it is never settled")
 		}
@@ -339,35 +341,37 @@ func (l *pausing) Last(ctx context.Context, a Address) (*Entry, error) {
 
 // TestPurge_lateBatch: what comes together with the news of a former owner's tombstone does nothing more to the run.
 func TestPurge_lateBatch(t *testing.T) {
-	w := newWorld(t)
-	log := &pausing{world: w, asked: make(chan struct{}), goOn: make(chan struct{})}
-	def := NewWorkflow("once", func(ctx Context, _ None) (None, error) { return None{}, Sleep(ctx, time.Hour) })
-	h := w.host("b", func(c *Config) { c.Log = log }, def)
-	a := Address{"once", "k"}
-	w.own(h, 2, Checkpoint{})
-	w.result(ask(h, a, HookStart, "", "null"))
-	w.result(ask(h, a, HookTerminate, "", "null"))
-	log.armed.Store(true)
-	h.Touched(a)
-	<-log.asked
-	w.mu.Lock()
-	tombstone := *w.lastOf(a)
-	w.mu.Unlock()
-	rec, err := DecodeRecord(tombstone.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rec.N, rec.V, rec.Events = rec.N+1, RecordVersion, []Event{{Type: RunPurged, At: time.Now()}}
-	rec.entomb()
-	tombstone.Turn, tombstone.Status, tombstone.Unsettled = "late", StatusPurged, true
-	tombstone.Index.Page = append(tombstone.Index.Page, tombstone.Seq)
-	tombstone.Body, _ = json.Marshal(rec)
-	w.put(tombstone)
-	h.Touched(a)
-	h.owned(0).deliver(a, item{kind: itemResume, seq: 1})
-	w.change(func() { w.onRemove = func(uint64) error { time.Sleep(20 * time.Millisecond); return nil } })
-	close(log.goOn)
-	w.until("all is removed", func() bool { return len(w.kept(a)) == 0 })
+	bubble.Run(t, func(t *testing.T) {
+		w := newWorld(t)
+		log := &pausing{world: w, asked: make(chan struct{}), goOn: make(chan struct{})}
+		def := NewWorkflow("once", func(ctx Context, _ None) (None, error) { return None{}, Sleep(ctx, time.Hour) })
+		h := w.host("b", func(c *Config) { c.Log = log }, def)
+		a := Address{"once", "k"}
+		w.own(h, 2, Checkpoint{})
+		w.result(ask(h, a, HookStart, "", "null"))
+		w.result(ask(h, a, HookTerminate, "", "null"))
+		log.armed.Store(true)
+		h.Touched(a)
+		<-log.asked
+		w.mu.Lock()
+		tombstone := *w.lastOf(a)
+		w.mu.Unlock()
+		rec, err := DecodeRecord(tombstone.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec.N, rec.V, rec.Events = rec.N+1, RecordVersion, []Event{{Type: RunPurged, At: time.Now()}}
+		rec.entomb()
+		tombstone.Turn, tombstone.Status, tombstone.Unsettled = "late", StatusPurged, true
+		tombstone.Index.Page = append(tombstone.Index.Page, tombstone.Seq)
+		tombstone.Body, _ = json.Marshal(rec)
+		w.put(tombstone)
+		h.Touched(a)
+		h.owned(0).deliver(a, item{kind: itemResume, seq: 1})
+		w.change(func() { w.onRemove = func(uint64) error { time.Sleep(20 * time.Millisecond); return nil } })
+		close(log.goOn)
+		w.until("all is removed", func() bool { return len(w.kept(a)) == 0 })
+	})
 }
 
 // TestPurge_buried: a run is purged that has refused a send, also when it was not in memory since.
@@ -381,7 +385,7 @@ func TestPurge_buried(t *testing.T) {
 	w.result(ask(h, errand, "do", "", `"return"`))
 	w.send(errand, "do", `"a"`, CallHeader{})
 	w.until("the send is refused", func() bool { return len(w.dead) == 1 })
-	for limit := time.Now().Add(5 * time.Second); h.owned(0).evict(time.Now().Add(time.Hour), 0) == 0; time.Sleep(time.Millisecond) {
+	for limit := time.Now().Add(5 * time.Second); h.owned(0).evict(time.Now().Add(time.Hour), 0) == 0; runtime.Gosched() {
 		if time.Now().After(limit) {
 			t.Fatal("it is never evicted")
 		}
