@@ -10,7 +10,11 @@
 package natstest
 
 import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
 	"net"
+	"syscall"
 	"testing"
 	"time"
 
@@ -93,13 +97,19 @@ func dial(tb testing.TB, url string, opts ...nats.Option) *nats.Conn {
 	return nc
 }
 
-// FreePort returns a port that nobody listens on now.
+// FreePort returns a port that nobody listens on now, below those that the kernel gives to connections and to who
+// listens on port 0: of these, another test may have it before the caller does.
 func FreePort(tb testing.TB) int {
 	tb.Helper()
-	l, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatalf("find a port: %v", err)
+	for {
+		port := 10_000 + rand.IntN(22_000)
+		l, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		switch {
+		case err == nil:
+			_ = l.Close() // nobody has connected
+			return port
+		case tb.Context().Err() != nil || !errors.Is(err, syscall.EADDRINUSE):
+			tb.Fatalf("find a port: %v", err)
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
