@@ -101,6 +101,18 @@ func tell(h *Host, hook, reason string) <-chan *Outcome {
 	return ask(h, errand, hook, "", string(payload))
 }
 
+// order has the run told what to do, and waits until its log has that.
+func (w *world) order(h *Host, what string) {
+	w.t.Helper()
+	payload, _ := json.Marshal(what)
+	out := make(chan *Outcome, 1)
+	h.Call(&Request{
+		Address: errand, Hook: "do", Header: CallHeader{Wait: WaitReceived}, Payload: payload,
+		Received: time.Now(), Reply: func(o *Outcome) { out <- o },
+	})
+	w.answer(out)
+}
+
 func (w *world) status(h *Host, a Address) runDescription {
 	w.t.Helper()
 	var d runDescription
@@ -195,13 +207,7 @@ func TestLife(t *testing.T) {
 				case what == "mend":
 					e.mended.Store(true)
 				default:
-					payload, _ := json.Marshal(what)
-					out := make(chan *Outcome, 1)
-					h.Call(&Request{
-						Address: errand, Hook: "do", Header: CallHeader{Wait: WaitReceived}, Payload: payload,
-						Received: time.Now(), Reply: func(o *Outcome) { out <- o },
-					})
-					w.answer(out)
+					w.order(h, what)
 					if strings.Contains("hold shielded future", what) {
 						<-e.begun
 					}

@@ -45,12 +45,7 @@ func TestPurge_allowed(t *testing.T) {
 					w.result(tell(h, what, "because"))
 					continue
 				}
-				out := make(chan *Outcome, 1)
-				h.Call(&Request{
-					Address: errand, Hook: "do", Header: CallHeader{Wait: WaitReceived}, Payload: fmt.Appendf(nil, "%q", what),
-					Received: time.Now(), Reply: func(o *Outcome) { out <- o },
-				})
-				w.answer(out)
+				w.order(h, what)
 			}
 			w.until("its steps are done", func() bool { return tc.before != "a $cancel" || w.lastOf(errand).Status == StatusCancelled })
 			if got := w.purge(h, errand); got != tc.want {
