@@ -178,6 +178,9 @@ func (r *run) append(ctx context.Context, e *Entry) (uint64, error) {
 		case !again:
 			return 0, fmt.Errorf("%w: %w", ErrAppendConflict, err)
 		}
+		if wait >= time.Second {
+			r.log.WarnContext(ctx, "a record is not stored yet: appended again", "expected", r.last, "err", err)
+		}
 		if err := pause(ctx, wait); err != nil {
 			return 0, err
 		}

@@ -14,9 +14,9 @@ const askAgain = 250 * time.Millisecond
 // errUndecided is what a repeated request returns when it is for one before to say how it ends.
 var errUndecided = errors.New("a request before is on its way")
 
-// untilAnswered calls ask, and again beside it while it has not returned; within bounds them, and all have returned when it
-// does. The first answer counts, an error too, except errUndecided of one that was asked again.
-func untilAnswered[T any](ctx context.Context, within time.Duration, ask func(ctx context.Context, again bool) (T, error)) (T, error) {
+// untilAnswered calls ask, and again beside it every so often while none has returned; within bounds them, and all have returned
+// when it does. The first answer counts, an error too, except errUndecided of one that was asked again.
+func untilAnswered[T any](ctx context.Context, within, every time.Duration, ask func(ctx context.Context, again bool) (T, error)) (T, error) {
 	type answer struct {
 		value T
 		err   error
@@ -25,8 +25,8 @@ func untilAnswered[T any](ctx context.Context, within time.Duration, ask func(ct
 	defer asks.Wait()
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	answers := make(chan answer, within/askAgain)
-	again := time.NewTicker(askAgain)
+	answers := make(chan answer, within/every)
+	again := time.NewTicker(every)
 	defer again.Stop()
 	for n := 0; ; n++ {
 		if n < cap(answers) {

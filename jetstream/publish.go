@@ -15,9 +15,13 @@ import (
 	"github.com/perdure/perdure/actor"
 )
 
-// appendTimeout is when an append without answer is given up as unknown. A synced append takes milliseconds; a
-// stream that elects a new leader answers nothing for seconds.
-const appendTimeout = 5 * time.Second
+// appendTimeout is when an append without answer is given up as unknown, and appendPerMiB what its size adds. A synced append
+// takes milliseconds. One that a stream without a leader has lost is looked for and sent again after this time, so it is a
+// part of what callers wait for after an election.
+const (
+	appendTimeout = 2 * time.Second
+	appendPerMiB  = time.Second
+)
 
 // publisher stores one message at a time and says which of the four outcomes it had. It never repeats one.
 type publisher struct {
@@ -56,7 +60,7 @@ func (p *publisher) publish(ctx context.Context, m *nats.Msg, stream string) (ui
 	if err := p.conn.PublishMsg(m); err != nil {
 		return 0, sendOutcome(err)
 	}
-	silence := time.NewTimer(appendTimeout)
+	silence := time.NewTimer(appendTimeout + time.Duration(len(m.Data))*appendPerMiB>>20)
 	defer silence.Stop()
 	select {
 	case a := <-answers:
