@@ -27,6 +27,9 @@ var chimePlan = []struct {
 	{2600, `{"Sleep":2500,"Ops":[{"Key":"cancelled","Cancel":true}]}`}, // it comes due while this runs
 	{20_000, ops(chimeOp{Key: "late", In: -1000, Ring: ringing{Sleep: 2500}}, chimeOp{Key: "near", In: 100})},
 	{21_000, `{"Fail":true,"Ops":[{"Key":"farther","Cancel":true},{"Key":"wrong","In":1}]}`},
+	{30_000, ops(chimeOp{Key: "called off", In: 10_000})}, // its schedule is cancelled before it fires
+	{31_000, ops(chimeOp{Key: "called off", In: 12_000})},
+	{32_000, ops(chimeOp{Key: "called off", Cancel: true})},
 }
 
 // "again" rings once before the call that sleeps, and waits behind it the second time.

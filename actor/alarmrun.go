@@ -130,8 +130,8 @@ func (r *run) alarmsWritten(rec *Record, seq uint64) {
 }
 
 func (r *run) armEffect(a *alarm) *effect {
-	id, due := a.id, a.due
-	return &effect{name: "arm alarm", do: func(ctx context.Context) error { return r.host.cfg.Timers.Arm(ctx, r.addr, id, due) }}
+	id, at := a.id, r.wakeAt(a.due)
+	return &effect{name: "arm alarm", do: func(ctx context.Context) error { return r.host.cfg.Timers.Arm(ctx, r.addr, id, at) }}
 }
 
 // redoAlarms arms schedules again of which nobody knows whether they were: one of each alarm that was the next one once.

@@ -60,7 +60,7 @@ func (r *run) knowIDs(ctx context.Context, batch []item) error {
 				return err
 			}
 		}
-		if r.ids.unsure(it.req.Header.CallID) {
+		if it.kind == itemCall && r.ids.unsure(it.req.Header.CallID) {
 			r.ids.older.again = time.Time{}
 			r.readOlderIDs()
 			return r.takeOlderIDs(ctx)
@@ -76,8 +76,11 @@ func (r *run) knowIDs(ctx context.Context, batch []item) error {
 	return nil
 }
 
-// asksForIDs reports whether the ids of earlier calls have to be known for an item.
+// asksForIDs reports whether the ids of earlier calls have to be known for an item, or for the record that follows from it.
 func (r *run) asksForIDs(it item) bool {
+	if it.kind == itemTimer {
+		return true // now, while what was read to load the run is at hand
+	}
 	if it.kind != itemCall || it.req.Header.CallID == "" {
 		return false
 	}

@@ -116,9 +116,9 @@ func (r *run) effect(ev *Event, seq uint64, at logPlace) *effect {
 		if w == nil || w.due.Sub(ev.At) <= nearTimer {
 			return nil
 		}
-		id, due := w.id, w.due
+		id, at := w.id, r.wakeAt(w.due)
 		r.armed[id] = true
-		return &effect{name: "arm timer", do: func(ctx context.Context) error { return cfg.Timers.Arm(ctx, r.addr, id, due) }}
+		return &effect{name: "arm timer", do: func(ctx context.Context) error { return cfg.Timers.Arm(ctx, r.addr, id, at) }}
 	case WaitCompleted, WaitCancelled:
 		if !r.armed[ev.ID] {
 			return nil

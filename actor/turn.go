@@ -213,25 +213,6 @@ func (t *turn) timerDue(it *item) {
 	t.input(Event{Type: WaitCompleted, ID: w.id})
 }
 
-// keepFiring keeps a firing that came early until it was of use. Its schedule has fired: from here on this node alone keeps
-// the time.
-func (r *run) keepFiring(id string, early time.Duration, it *item) {
-	delete(r.armed, id)
-	if it.done != nil {
-		r.firings[id], it.done = it.done, nil
-		r.later(early, item{kind: itemTimer, id: id})
-	}
-}
-
-// dropFiring lets go of a firing whose time has come while the run does nothing: who loads the run finds that it is due.
-func (r *run) dropFiring(id string) {
-	delete(r.armed, id)
-	if done := r.firings[id]; done != nil {
-		delete(r.firings, id)
-		done(true)
-	}
-}
-
 func (r *run) remind(w *timer, in time.Duration) {
 	it := item{kind: itemTimer, id: w.id}
 	if old := r.timers[w.id]; old != nil {
