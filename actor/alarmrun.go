@@ -19,7 +19,9 @@ func (t *turn) alarmsDue(it *item) {
 		return
 	}
 	rests := r.parked != nil || r.x.paused != nil // whatever has it go on sees to it
-	if a := r.x.alarms.byID(it.id); a != nil {
+	if a := r.x.alarms.byID(it.id); a == nil {
+		r.dropFiring(it.id)
+	} else {
 		early := a.due.Sub(r.host.now())
 		switch {
 		case early > 0:
@@ -81,7 +83,7 @@ func (r *run) loadAlarms(ctx context.Context, last *Record) error {
 	r.x.alarms.restore(entries)
 	now := r.host.now()
 	for _, a := range r.x.alarms.order {
-		if a.armed && a.due.After(now) && r.firings[a.id] == nil { // one that has fired keeps the time no longer
+		if _, fired := r.firings[a.id]; a.armed && a.due.After(now) && !fired { // one that has fired keeps the time no longer
 			r.armed[a.id] = true
 		}
 	}
@@ -146,5 +148,5 @@ func (r *run) redoAlarms() {
 // nearAlarm reports whether the next alarm is kept by this node alone.
 func (r *run) nearAlarm() bool {
 	a := r.x.alarms.first()
-	return a != nil && !r.armed[a.id] && r.x.paused == nil
+	return a != nil && !r.timed(a.id) && r.x.paused == nil
 }

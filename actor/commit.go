@@ -146,7 +146,7 @@ func (r *run) nearWait() bool {
 		return false
 	}
 	for _, w := range r.x.waits {
-		if !r.armed[w.id] {
+		if !r.timed(w.id) {
 			return true
 		}
 	}
@@ -332,11 +332,7 @@ func (r *run) schedule(ev *Event) {
 			tm.Stop()
 			delete(r.timers, ev.ID)
 		}
-		delete(r.armed, ev.ID)
-		if done := r.firings[ev.ID]; done != nil {
-			delete(r.firings, ev.ID)
-			done(true)
-		}
+		r.dropFiring(ev.ID)
 	default:
 	}
 }

@@ -79,7 +79,7 @@ func (r *run) knowIDs(ctx context.Context, batch []item) error {
 // asksForIDs reports whether the ids of earlier calls have to be known for an item, or for the record that follows from it.
 func (r *run) asksForIDs(it item) bool {
 	if it.kind == itemTimer {
-		return true // now, while what was read to load the run is at hand
+		return r.parked == nil && r.x.paused == nil && !r.x.status.Ended() // now, while what was read to load the run is at hand
 	}
 	if it.kind != itemCall || it.req.Header.CallID == "" {
 		return false

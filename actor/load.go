@@ -183,7 +183,8 @@ func (r *run) replay(ctx context.Context, records []entryRecord, last *Record) e
 	}
 	for _, w := range r.x.waits {
 		// A schedule that has fired, perhaps while the run was parked, keeps the time no longer.
-		r.armed[w.id] = w.due.Sub(r.x.journal.now) > nearTimer && w.due.After(r.host.now()) && r.firings[w.id] == nil
+		_, fired := r.firings[w.id]
+		r.armed[w.id] = w.due.Sub(r.x.journal.now) > nearTimer && r.asleep(w.due) && !fired
 	}
 	if r.x.err != nil {
 		if r.status == StatusParked {

@@ -57,7 +57,7 @@ type run struct {
 	onPurged  []*waiter              // for the end of everything that is kept of it
 	purging   bool                   // the last record is a tombstone, and is being followed
 	timers    map[string]*time.Timer // reminders of waits and retries, by id
-	firings   map[string]func(bool)  // early firings that are kept until their wait is over
+	firings   map[string]firing      // by wait
 	armed     map[string]bool        // waits and alarms that a schedule keeps
 	stepCtx   context.Context        //nolint:containedctx // ends the step bodies of what is loaded
 	stepEnd   context.CancelFunc
@@ -84,7 +84,7 @@ func newRun(p *partition, addr Address) *run {
 		host: p.host, part: p, addr: addr, typ: p.host.types.types[addr.Type],
 		log:     p.host.log.With("run", addr.String(), "partition", p.claim.Partition),
 		waiters: map[string][]*waiter{}, timers: map[string]*time.Timer{}, armed: map[string]bool{}, openAt: map[string]uint64{},
-		records: recordReader{log: p.host.cfg.Log, addr: addr}, firings: map[string]func(bool){}, bodies: map[string]*body{}, streams: newRunStreams(),
+		records: recordReader{log: p.host.cfg.Log, addr: addr}, firings: map[string]firing{}, bodies: map[string]*body{}, streams: newRunStreams(),
 	}
 }
 
@@ -235,7 +235,7 @@ func (r *run) postpone(batch []item, err *Error, unreadable bool) {
 		}
 	}
 	r.unload()
-	if r.unsettled != 0 || len(r.waiters) > 0 || len(r.onEnd) > 0 || len(r.onPurged) > 0 {
+	if r.unsettled != 0 || len(r.firings) > 0 || len(r.waiters) > 0 || len(r.onEnd) > 0 || len(r.onPurged) > 0 {
 		kept = append(kept, item{kind: itemResume, seq: r.unsettled}) // somebody waits for what was discarded
 	}
 	if len(kept) > 0 {

@@ -11,6 +11,8 @@ import (
 const (
 	leastLead  = time.Second
 	leadSpread = 8 * time.Second
+	// skew is what the clocks of nodes may differ by.
+	skew = time.Second
 )
 
 // wakeAt is when the schedule of a wait fires that is due then: always the same part of the spread for one object.
@@ -21,22 +23,49 @@ func (r *run) wakeAt(due time.Time) time.Time {
 	return due.Add(-min(lead, max(due.Sub(r.host.now())/2, 0)))
 }
 
-// keepFiring keeps a firing that came early until it is of use. Its schedule has fired: from here on this node alone keeps the
-// time. One firing is enough: a schedule that was armed again, because nobody knew of it, fires again.
-func (r *run) keepFiring(id string, early time.Duration, it *item) {
-	delete(r.armed, id)
-	if it.done == nil || r.firings[id] != nil {
-		return
-	}
-	r.firings[id], it.done = it.done, nil
-	r.later(early, item{kind: itemTimer, id: id})
+// asleep reports whether the schedule of a wait that was armed has certainly not fired.
+func (r *run) asleep(due time.Time) bool {
+	return due.Sub(r.host.now()) > leastLead+leadSpread+skew
 }
 
-// dropFiring lets go of a firing whose time has come while the run does nothing: who loads the run finds that it is due.
+// firing is one that came before its wait is due. It is not acknowledged until it was of use, so that another owner finds it;
+// for that it keeps its run in memory.
+type firing struct {
+	done func(applied bool)
+	look *time.Timer // when its wait is due
+}
+
+// keepFiring keeps a firing that came early. Its schedule has fired: from here on this node keeps the time. One firing is enough: a
+// schedule that was armed again, because nobody knew of it, fires again.
+func (r *run) keepFiring(id string, early time.Duration, it *item) {
+	delete(r.armed, id)
+	f, kept := r.firings[id]
+	if !kept {
+		if it.done == nil {
+			return
+		}
+		f.done, it.done = it.done, nil
+	} else {
+		f.look.Stop()
+	}
+	look := item{kind: itemTimer, id: id}
+	f.look = time.AfterFunc(early, func() { r.part.deliver(r.addr, look) })
+	r.firings[id] = f
+}
+
+// dropFiring lets go of a firing that is of no use any more: its wait is over, or its time has come while the run does nothing, and
+// who loads the run finds that it is due.
 func (r *run) dropFiring(id string) {
 	delete(r.armed, id)
-	if done := r.firings[id]; done != nil {
+	if f, kept := r.firings[id]; kept {
 		delete(r.firings, id)
-		done(true)
+		f.look.Stop()
+		f.done(true)
 	}
+}
+
+// timed reports whether something else than this node keeps the time of a wait: a schedule, or a firing that will be read again.
+func (r *run) timed(id string) bool {
+	_, fired := r.firings[id]
+	return fired || r.armed[id]
 }
