@@ -27,7 +27,7 @@ func TestUntilAnswered(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble.Run(t, func(t *testing.T) {
 				begin := time.Now()
-				_, err := untilAnswered(t.Context(), 2*time.Second, askAgain, func(ctx context.Context, again bool) (int, error) {
+				_, err := untilAnswered(t.Context(), 2*time.Second, always, func(ctx context.Context, again bool) (int, error) {
 					if again {
 						return 0, tc.repeat
 					}

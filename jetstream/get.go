@@ -11,12 +11,8 @@ import (
 	js "github.com/nats-io/nats.go/jetstream"
 )
 
-// getTimeout bounds one read; an answer takes milliseconds, a cold block perhaps a second. One that nobody has answered by
-// getAgain was perhaps lost, and is asked for again.
-const (
-	getTimeout = 5 * time.Second
-	getAgain   = time.Second
-)
+// getTimeout bounds one read; an answer takes milliseconds, a cold block perhaps a second.
+const getTimeout = 5 * time.Second
 
 var errNoMessage = errors.New("no message")
 
@@ -77,9 +73,15 @@ func (s *Store) ask(ctx context.Context, subject string, req any, resp interface
 // get reads one message from the stream's leader, never from a replica that may lag. A header that cannot be
 // read is left out: anyone may have published it. Error: errNoMessage.
 func (s *Store) get(ctx context.Context, stream string, req getRequest) (*stored, error) {
-	return untilAnswered(ctx, getTimeout, getAgain, func(ctx context.Context, _ bool) (*stored, error) {
+	pulse := s.reads.of(stream)
+	return untilAnswered(ctx, getTimeout, pulse.lost, func(ctx context.Context, _ bool) (*stored, error) {
+		sent := time.Now()
 		var resp getResponse
-		return resp.stored(s.ask(ctx, "STREAM.MSG.GET."+stream, req, &resp))
+		m, err := resp.stored(s.ask(ctx, "STREAM.MSG.GET."+stream, req, &resp))
+		if err == nil || errors.Is(err, errNoMessage) {
+			pulse.heard(sent)
+		}
+		return m, err
 	})
 }
 

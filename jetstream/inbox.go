@@ -63,7 +63,7 @@ const inboxWithin = 5 * time.Second
 
 // lookUp returns the stream.
 func (b *Inbox) lookUp(ctx context.Context) (js.Stream, error) {
-	return untilAnswered(ctx, inboxWithin, askAgain, func(ctx context.Context, _ bool) (js.Stream, error) {
+	return untilAnswered(ctx, inboxWithin, always, func(ctx context.Context, _ bool) (js.Stream, error) {
 		return b.store.js.Stream(ctx, b.store.names.InboxStream())
 	})
 }

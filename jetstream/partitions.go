@@ -33,7 +33,7 @@ func NewPartitions(kv jetstream.KeyValue, nc *nats.Conn) *Partitions {
 
 // Get implements [router.Partitions].
 func (p *Partitions) Get(ctx context.Context, partition int) (router.Record, error) {
-	m, err := untilAnswered(ctx, bucketTimeout, askAgain, func(ctx context.Context, _ bool) (*stored, error) {
+	m, err := untilAnswered(ctx, bucketTimeout, always, func(ctx context.Context, _ bool) (*stored, error) {
 		return lastOfKey(ctx, p.nc, p.kv.Bucket(), partitionKey(partition))
 	})
 	switch {
@@ -58,7 +58,7 @@ func (p *Partitions) Put(ctx context.Context, r router.Record) (uint64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", operation, err)
 	}
-	return untilAnswered(ctx, bucketTimeout, askAgain, func(ctx context.Context, again bool) (uint64, error) {
+	return untilAnswered(ctx, bucketTimeout, always, func(ctx context.Context, again bool) (uint64, error) {
 		revision, err := p.kv.Update(ctx, partitionKey(r.Partition), value, r.Revision)
 		err = bucketError(operation, err)
 		if again && errors.Is(err, router.ErrConflict) && p.unchanged(ctx, r) {

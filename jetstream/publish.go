@@ -15,18 +15,15 @@ import (
 	"github.com/perdure/perdure/actor"
 )
 
-// appendTimeout is when an append without answer is given up as unknown, and appendPerMiB what its size adds. A synced append
-// takes milliseconds. One that a stream without a leader has lost is looked for and sent again after this time, so it is a
-// part of what callers wait for after an election.
-const (
-	appendTimeout = 2 * time.Second
-	appendPerMiB  = time.Second
-)
+// appendTimeout is when an append without answer is given up as unknown, if it does not seem lost before. A synced append takes
+// milliseconds; a stream that elects a new leader answers nothing for seconds, and then not those that came before.
+const appendTimeout = 5 * time.Second
 
 // publisher stores one message at a time and says which of the four outcomes it had. It never repeats one.
 type publisher struct {
 	conn       *nats.Conn
 	answers    replyInbox // of conn
+	appends    pulses
 	replicated bool
 }
 
@@ -60,23 +57,41 @@ func (p *publisher) publish(ctx context.Context, m *nats.Msg, stream string) (ui
 	if err := p.conn.PublishMsg(m); err != nil {
 		return 0, sendOutcome(err)
 	}
-	silence := time.NewTimer(appendTimeout + time.Duration(len(m.Data))*appendPerMiB>>20)
-	defer silence.Stop()
-	select {
-	case a := <-answers:
-		return ackOutcome(a, stream, p.replicated)
-	case <-ctx.Done():
-		err = ctx.Err()
-	case <-lost:
-		err = nats.ErrDisconnected
-	case <-silence.C:
-		err = nats.ErrTimeout
+	sent, pulse := time.Now(), p.appends.of(stream)
+	a, err := p.await(ctx, answers, lost, func() bool { return time.Since(sent) >= appendTimeout || pulse.lost(sent, 1) })
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", actor.ErrAppendUnknown, err)
+	}
+	seq, err := ackOutcome(a, stream, p.replicated)
+	if err == nil {
+		pulse.heard(sent)
+	}
+	return seq, err
+}
+
+// await returns the answer, or why there is none yet.
+func (p *publisher) await(ctx context.Context, answers <-chan *nats.Msg, cut <-chan nats.Status, lost func() bool) (m *nats.Msg, err error) {
+	look := time.NewTicker(askAgain)
+	defer look.Stop()
+	for err == nil {
+		select {
+		case m := <-answers:
+			return m, nil
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-cut:
+			err = nats.ErrDisconnected
+		case <-look.C:
+			if lost() {
+				err = nats.ErrTimeout
+			}
+		}
 	}
 	select {
-	case a := <-answers: // it came with what ended the wait
-		return ackOutcome(a, stream, p.replicated)
+	case m := <-answers: // it came with what ended the wait
+		return m, nil
 	default:
-		return 0, fmt.Errorf("%w: %w", actor.ErrAppendUnknown, err)
+		return nil, err
 	}
 }
 

@@ -17,6 +17,7 @@ type Store struct {
 	names Names
 	cfg   Config
 	meta  meta
+	reads pulses
 
 	metaBucket, leases, partitions, tokens js.KeyValue
 	replicated                             bool          // some log stream has replicas
