@@ -90,8 +90,12 @@ func TestStore_getSlow(t *testing.T) {
 		each           time.Duration
 		readers, reads int
 	}{
-		{900 * time.Millisecond, 1, 20}, {1100 * time.Millisecond, 1, 20}, {1500 * time.Millisecond, 1, 20}, {1900 * time.Millisecond, 1, 20},
-		{4 * time.Millisecond, 800, 4}, {time.Millisecond, 3000, 4},
+		{900 * time.Millisecond, 1, 20},
+		{1100 * time.Millisecond, 1, 20},
+		{1500 * time.Millisecond, 1, 20},
+		{1900 * time.Millisecond, 1, 20},
+		{4 * time.Millisecond, 800, 4},
+		{time.Millisecond, 3000, 4},
 	} {
 		t.Run(fmt.Sprint(tc), func(t *testing.T) {
 			natstest.InBubble(t, func(t *testing.T) {
