@@ -132,3 +132,47 @@ func TestHost_newLeader(t *testing.T) {
 		})
 	}
 }
+
+// halting is a log of which every third question for the last record is not answered, for a while.
+type halting struct {
+	*world
+	asked atomic.Int32
+	until time.Time
+}
+
+func (l *halting) Last(ctx context.Context, a Address) (*Entry, error) {
+	if n := l.asked.Add(1); n%3 == 0 && time.Now().Before(l.until) {
+		return nil, ErrAppendUnknown
+	}
+	return l.world.Last(ctx, a)
+}
+
+// TestHost_touchedOften: an object is looked at again and again while its log answers only now and then. What there is to look at
+// does not become more with each try.
+func TestHost_touchedOften(t *testing.T) {
+	bubble.Run(t, func(t *testing.T) {
+		w := newWorld(t)
+		log := &halting{world: w, until: time.Now().Add(time.Minute)}
+		h := w.host("a", func(c *Config) { c.Log = log }, sums())
+		w.own(h, 1, Checkpoint{})
+		for log.asked.Load() == 0 {
+			ask(h, at, "add", "", "1")
+			time.Sleep(time.Second)
+		}
+		for range 30 {
+			for range 3 {
+				h.Touched(at)
+			}
+			time.Sleep(time.Second)
+		}
+		time.Sleep(time.Minute)
+		if n := log.asked.Load(); n > 500 {
+			t.Errorf("the log was asked %d times", n)
+		}
+		asked := log.asked.Load()
+		time.Sleep(time.Minute)
+		if n := log.asked.Load(); n != asked {
+			t.Errorf("the log is still asked: %d times in a minute", n-asked)
+		}
+	})
+}

@@ -25,14 +25,18 @@ func (r *run) load(ctx context.Context, batch []item) error {
 	if r.purging {
 		return nil
 	}
+	touched, looks := false, uint64(0)
 	for _, it := range batch {
 		if it.kind == itemResume && it.seq != 0 {
 			r.takeUp(it.seq)
 		}
 		if it.kind == itemTouched {
-			if err := r.reread(ctx, it); err != nil || r.purging {
-				return err
-			}
+			touched, looks = true, max(looks, it.seq)
+		}
+	}
+	if touched {
+		if err := r.reread(ctx, looks); err != nil || r.purging {
+			return err
 		}
 	}
 	if err := r.redo(ctx); err != nil {

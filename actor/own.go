@@ -242,9 +242,9 @@ const (
 	lookAgainIn = 200 * time.Millisecond
 )
 
-// reread discards what is in memory when the log has gone on without this run. What a former owner appended late is
-// taken up like what it left behind.
-func (r *run) reread(ctx context.Context, it item) error {
+// reread discards what is in memory when the log has gone on without this run, and looks again so many times. What a former
+// owner appended late is taken up like what it left behind.
+func (r *run) reread(ctx context.Context, looks uint64) error {
 	last, err := r.host.cfg.Log.Last(ctx, r.addr)
 	if err != nil && !errors.Is(err, ErrNoRecord) {
 		return err
@@ -259,8 +259,8 @@ func (r *run) reread(ctx context.Context, it item) error {
 		r.unload()
 		return r.activate(ctx)
 	}
-	if it.seq > 0 {
-		r.later(lookAgainIn, item{kind: itemTouched, seq: it.seq - 1})
+	if looks > 0 {
+		r.later(lookAgainIn, item{kind: itemTouched, seq: looks - 1})
 	}
 	return nil
 }

@@ -239,8 +239,31 @@ func (r *run) postpone(batch []item, err *Error, unreadable bool) {
 		kept = append(kept, item{kind: itemResume, seq: r.unsettled}) // somebody waits for what was discarded
 	}
 	if len(kept) > 0 {
-		r.part.putBack(r, kept)
+		r.part.putBack(r, distinct(kept))
 	}
+}
+
+// distinct leaves out what another item says as well. While an object cannot be read, each try adds such items, and would have
+// to deal with all of them.
+func distinct(items []item) []item {
+	type what struct {
+		kind itemKind
+		id   string
+		seq  uint64
+	}
+	said := map[what]bool{}
+	return slices.DeleteFunc(items, func(it item) bool {
+		switch it.kind {
+		case itemTimer, itemExpired, itemResume, itemTouched, itemLeftover, itemIDs, itemSwept:
+			w := what{it.kind, it.id, it.seq}
+			if it.done == nil && said[w] {
+				return true
+			}
+			said[w] = true
+		default:
+		}
+		return false
+	})
 }
 
 // unload discards what is in memory: the log has everything.
