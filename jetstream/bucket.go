@@ -80,7 +80,7 @@ func stopWatch(w jetstream.KeyWatcher) {
 
 // lastOfKey reads a key's last message, also a marker of its deletion, from the leader. Error: errNoMessage.
 func lastOfKey(ctx context.Context, nc *nats.Conn, bucket, key string) (*stored, error) {
-	return (&Store{nc: nc}).get(ctx, "KV_"+bucket, getRequest{LastFor: "$KV." + bucket + "." + key})
+	return (&Store{nc: nc}).getOnce(ctx, "KV_"+bucket, getRequest{LastFor: "$KV." + bucket + "." + key})
 }
 
 // updateKey writes a key that is at revision, and returns its new revision. Unlike the bucket's own it never asks

@@ -76,13 +76,18 @@ func (s *Store) get(ctx context.Context, stream string, req getRequest) (*stored
 	pulse := s.reads.of(stream)
 	return untilAnswered(ctx, getTimeout, pulse.lost, func(ctx context.Context, _ bool) (*stored, error) {
 		sent := time.Now()
-		var resp getResponse
-		m, err := resp.stored(s.ask(ctx, "STREAM.MSG.GET."+stream, req, &resp))
+		m, err := s.getOnce(ctx, stream, req)
 		if err == nil || errors.Is(err, errNoMessage) {
 			pulse.heard(sent)
 		}
 		return m, err
 	})
+}
+
+// getOnce is get without a repetition of what was lost.
+func (s *Store) getOnce(ctx context.Context, stream string, req getRequest) (*stored, error) {
+	var resp getResponse
+	return resp.stored(s.ask(ctx, "STREAM.MSG.GET."+stream, req, &resp))
 }
 
 // stored is the message of an answer, or err, or that there is none.
