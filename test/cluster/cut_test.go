@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -128,8 +129,8 @@ func awaitWhole(t *testing.T, servers []*server.Server) {
 			if health := s.Healthz(&server.HealthzOptions{}); health.Status != "ok" {
 				return s.Name() + ": " + health.Status + " " + health.Error
 			}
-			if s.NumRoutes() == 0 {
-				return s.Name() + " has no routes"
+			if n := s.NumRemotes(); n != len(servers)-1 {
+				return fmt.Sprintf("%s has routes to %d servers", s.Name(), n)
 			}
 		}
 		return ""
