@@ -127,7 +127,7 @@ func (n *Node) assemble(ctx context.Context, store *jetstream.Store, defs []acto
 		Elsewhere: func(typ string) bool { return n.owner.Hosted(typ) },
 		Known:     func(typ string) bool { return n.owner.Known(typ) },
 		Flush:     cfg.Flush, Idle: cfg.Idle, MaxResident: cfg.MaxResident, MaxResidentBytes: cfg.MaxResidentBytes, MaxQueued: cfg.MaxQueued,
-		MaxPayload: store.MaxPayload(),
+		MaxPayload: store.MaxPayload(), Lags: store.Stale() > 0,
 	}, defs...)
 	if err != nil {
 		return nil, err

@@ -58,9 +58,9 @@ func (t *turn) quickSteps() {
 	t.complete()
 }
 
-// startLater starts steps when the turn's record is durable. Under an unclean claim the log may be read from a server that
-// leads it since a moment, and does not know yet what its predecessor has stored, a result of the same step perhaps. It
-// knows when it has stored another record.
+// startLater starts steps when the turn's record is durable. The log may be read from a server that leads it since a moment, and
+// does not know yet what its predecessor has stored, a result of the same step perhaps. It knows when it has stored another
+// record.
 func (t *turn) startLater(steps []*stepRun) {
 	x := t.run.x
 	for _, s := range steps {

@@ -37,6 +37,8 @@ type Config struct {
 	Trusted func() bool
 	// Elsewhere reports whether another living node hosts a type; Known also whether objects of it exist. Nil: no.
 	Elsewhere, Known func(typ string) bool
+	// Lags says that the log has replicas: whoever leads it since a moment may not know its last records yet.
+	Lags bool
 
 	Flush       time.Duration // how long a turn waits for a step before it commits without its result; default 1 ms
 	Idle        time.Duration // after which a settled object is evicted; default 5 min

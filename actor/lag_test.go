@@ -100,13 +100,16 @@ func TestPurge_formerLeader(t *testing.T) {
 	}
 }
 
-// TestHost_newLeader: a node takes over while the log's new leader does not know yet what its predecessor has stored. A
+// TestHost_newLeader: a node takes over, from a dead node or by hand-over, while the log's new leader does not know yet what its predecessor has stored. A
 // call that is repeated then has its step run no more than once.
 func TestHost_newLeader(t *testing.T) {
-	for name, knows := range map[string]int{"nothing": 0, "a record": 1} {
-		t.Run(name, func(t *testing.T) {
+	for _, tc := range []struct {
+		knows   int // records
+		unclean bool
+	}{{0, true}, {1, true}, {0, false}, {1, false}} {
+		t.Run(fmt.Sprintf("%+v", tc), func(t *testing.T) {
 			w := newWorld(t)
-			log := &lagging{world: w, knows: knows}
+			log := &lagging{world: w, knows: tc.knows}
 			ran := 0
 			step := NewStep("step", func(context.Context, None) (int, error) { ran++; return ran, nil })
 			def := NewObject[int]("sum")
@@ -121,9 +124,9 @@ func TestHost_newLeader(t *testing.T) {
 			}
 			h.Close()
 			w.change(func() { w.issued = func() (uint64, error) { return 2, nil } })
-			next := w.host("b", func(c *Config) { c.Log = log }, def)
+			next := w.host("b", func(c *Config) { c.Log, c.Lags = log, !tc.unclean }, def)
 			log.answers.Store(1)
-			if err := next.Own(t.Context(), []Claim{{Partition: 0, Epoch: 2, Unclean: true}}); err != nil {
+			if err := next.Own(t.Context(), []Claim{{Partition: 0, Epoch: 2, Unclean: tc.unclean}}); err != nil {
 				t.Fatal(err)
 			}
 			if got := w.result(ask(next, at, "add", "2", "null")); got != "3" || ran != 3 {

@@ -50,6 +50,10 @@ func newPartition(h *Host, c Claim) *partition {
 	return p
 }
 
+// lags reports whether the log may have records of former owners that are not seen yet. They are seen once a record of this
+// claim is stored.
+func (p *partition) lags() bool { return p.claim.Unclean || p.host.cfg.Lags }
+
 // deliver puts it into the run's mailbox; a run without a worker gets one.
 func (p *partition) deliver(addr Address, it item) {
 	p.mu.Lock()

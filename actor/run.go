@@ -189,7 +189,7 @@ func (r *run) turn(batch []item) bool {
 	if r.purging {
 		return r.purgeTurn(batch)
 	}
-	t := &turn{run: r, started: time.Now(), unsure: r.part.claim.Unclean && !r.claimed}
+	t := &turn{run: r, started: time.Now(), unsure: r.part.lags() && !r.claimed}
 	t.complete()
 	applied := 0
 	if t.terminateFirst(batch) {

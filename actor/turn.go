@@ -119,8 +119,8 @@ func (t *turn) goOn() {
 // recover takes up what the log shows as unfinished, the first time that a loaded run is worked on.
 func (t *turn) recover(reads bool) {
 	r := t.run
-	if reads && r.part.claim.Unclean && r.lastRec != 0 {
-		t.claim() // nothing is read under an unclean claim before the log has it
+	if reads && r.part.lags() && r.lastRec != 0 {
+		t.claim() // nothing is read before the log has the claim
 	}
 	if r.parked == nil && r.status == StatusParked && r.x.err == nil {
 		r.x.journal.recordFirst(r.host.now(), append(t.claiming(), Event{Type: RunResumed})...)
