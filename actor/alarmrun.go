@@ -16,18 +16,21 @@ const (
 func (t *turn) alarmsDue(it *item) {
 	r := t.run
 	if r.x.status.Ended() {
+		t.letGo(it.id)
 		return
 	}
 	rests := r.parked != nil || r.x.paused != nil // whatever has it go on sees to it
 	if a := r.x.alarms.byID(it.id); a == nil {
-		r.dropFiring(it.id)
+		if t.letGo(it.id); t.unsure && it.done != nil && r.lastRec != 0 {
+			t.claim() // who leads the log may not know of the alarm yet
+		}
 	} else {
 		early := a.due.Sub(r.host.now())
 		switch {
 		case early > 0:
 			r.keepFiring(a.id, early, it)
 		case rests:
-			r.dropFiring(a.id)
+			t.letGo(it.id)
 		case it.done != nil:
 			delete(r.armed, a.id) // nothing is left to cancel
 		}
@@ -81,9 +84,8 @@ func (r *run) loadAlarms(ctx context.Context, last *Record) error {
 		r.alarmsAt, r.alarmsN = r.lastRec, last.N
 	}
 	r.x.alarms.restore(entries)
-	now := r.host.now()
 	for _, a := range r.x.alarms.order {
-		if _, fired := r.firings[a.id]; a.armed && a.due.After(now) && !fired { // one that has fired keeps the time no longer
+		if _, fired := r.firings[a.id]; a.armed && r.asleep(a.due) && !fired { // one that has fired keeps the time no longer
 			r.armed[a.id] = true
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -86,6 +87,7 @@ func TestAlarm_LargeTable(t *testing.T) {
 		}
 		w.result(ask(h, bell, "do", "", ops(chimeOp{Key: "007", Cancel: true})))
 		w.result(ask(h, bell, "do", "", ops()))
+		synctest.Wait() // its worker ends after the answer
 		if n := h.owned(0).evict(time.Now().Add(time.Hour), time.Minute); n != 1 {
 			t.Fatal("it does not leave memory")
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/perdure/perdure/internal/bubble"
@@ -176,6 +177,36 @@ func TestHost_touchedOften(t *testing.T) {
 		time.Sleep(time.Minute)
 		if n := log.asked.Load(); n != asked {
 			t.Errorf("the log is still asked: %d times in a minute", n-asked)
+		}
+	})
+}
+
+// TestHost_touchedTwice: two records of somebody else's are seen before the log has them, and the second one is stored a moment after
+// the first was found.
+func TestHost_touchedTwice(t *testing.T) {
+	bubble.Run(t, func(t *testing.T) {
+		other := newWorld(t)
+		h := other.host("other", nil, sums())
+		other.own(h, 1, Checkpoint{})
+		w := newWorld(t)
+		o := sums()
+		NewQuery(o, "slow", func(s sum, _ ReadContext, _ None) (int, error) { time.Sleep(100 * time.Millisecond); return s.N, nil })
+		next := w.host("a", nil, o)
+		w.own(next, 1, Checkpoint{})
+		w.result(ask(next, at, "add", "", "1"))
+		for range 3 {
+			other.result(ask(h, at, "add", "", "1"))
+		}
+		ask(next, at, "slow", "", "null")
+		synctest.Wait()
+		next.Touched(at) // both are in one batch
+		next.Touched(at)
+		w.put(*other.log[1])
+		time.Sleep(200 * time.Millisecond)
+		w.put(*other.log[2])
+		time.Sleep(5 * time.Second)
+		if got := w.result(ask(next, at, "get", "", "null")); got != "3" {
+			t.Errorf("the sum is %s, want 3", got)
 		}
 	})
 }

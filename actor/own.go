@@ -257,7 +257,9 @@ func (r *run) reread(ctx context.Context, looks uint64) error {
 	}
 	if err == nil && last.Seq != r.last {
 		r.unload()
-		return r.activate(ctx)
+		if err := r.activate(ctx); err != nil {
+			return err
+		}
 	}
 	if looks > 0 {
 		r.later(lookAgainIn, item{kind: itemTouched, seq: looks - 1})

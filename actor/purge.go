@@ -224,6 +224,9 @@ func (r *run) purged() {
 		w.answer(&Outcome{Seq: r.lastRec, Result: []byte("null")})
 	}
 	r.onPurged = nil
+	for id := range r.firings {
+		r.dropFiring(id)
+	}
 	r.last, r.lastRec, r.unsettled, r.resume = 0, 0, 0, 0
 	r.part.settle(r.addr, false, 0)
 	r.unload()

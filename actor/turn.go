@@ -204,7 +204,7 @@ func (t *turn) timerDue(it *item) {
 		return
 	}
 	if r.x.paused != nil || r.parked != nil { // whatever has it go on sees to it
-		r.dropFiring(w.id)
+		t.letGo(w.id)
 		return
 	}
 	if it.done != nil {

@@ -69,3 +69,13 @@ func (r *run) timed(id string) bool {
 	_, fired := r.firings[id]
 	return fired || r.armed[id]
 }
+
+// letGo drops a firing once the turn is durable, if it is of no use then: until then it is what the next owner would go by.
+func (t *turn) letGo(id string) {
+	r := t.run
+	t.later = append(t.later, func() {
+		if r.parked != nil || r.x.paused != nil || r.x.waits[id] == nil && r.x.alarms.byID(id) == nil {
+			r.dropFiring(id)
+		}
+	})
+}

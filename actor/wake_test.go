@@ -3,6 +3,7 @@ package actor
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,6 +32,32 @@ func (w *world) successor(epoch uint64, from Checkpoint, unclean bool, s *server
 		w.t.Fatal(err)
 	}
 	return h, stop
+}
+
+// cutOff has a host die while what it appends for a call is on its way, and returns that, and what its successor begins with.
+func (w *world) cutOff(h *Host, stop func(), addr Address, hook, in string) (late Entry, left Checkpoint) {
+	w.t.Helper()
+	time.Sleep(10 * time.Second)
+	left, _ = h.Checkpoint(0)
+	w.change(func() {
+		w.onAppend = func(e *Entry) (bool, error) {
+			late = *e
+			<-h.ctx.Done()
+			return false, ErrAppendUnknown
+		}
+	})
+	ask(h, addr, hook, "", in)
+	synctest.Wait()
+	h.cancel()
+	stop()
+	w.change(func() { w.onAppend = nil })
+	return late, left
+}
+
+// over is how many waits have ended.
+func (w *world) over() (n int) {
+	w.change(func() { n = w.count(WaitCompleted) })
+	return n
 }
 
 // nothingLeft checks that no schedule, no firing and no object is left.
@@ -112,7 +139,7 @@ func TestWake_parked(t *testing.T) {
 				}
 				time.Sleep(time.Until(due) + time.Minute)
 				synctest.Wait()
-				if n := w.count(WaitCompleted); n != 1 {
+				if n := w.over(); n != 1 {
 					t.Errorf("a minute after it was due the sleep is over %d times: %v", n, w.events())
 				}
 				s.nothingLeft(t, h)
@@ -130,22 +157,7 @@ func TestWake_lateAppend(t *testing.T) {
 		h, stop := w.successor(1, Checkpoint{}, false, s, chimes())
 		w.result(ask(h, addr, "do", "", ops(chimeOp{Key: "a", In: 30_000})))
 		due := time.Now().Add(30 * time.Second)
-		time.Sleep(10 * time.Second)
-		c, _ := h.Checkpoint(0)
-		var late Entry
-		former := h
-		w.change(func() {
-			w.onAppend = func(e *Entry) (bool, error) {
-				late = *e
-				<-former.ctx.Done()
-				return false, ErrAppendUnknown
-			}
-		})
-		ask(h, addr, "do", "", ops(chimeOp{Key: "a", Cancel: true}))
-		synctest.Wait()
-		former.cancel()
-		stop()
-		w.change(func() { w.onAppend = nil })
+		late, c := w.cutOff(h, stop, addr, "do", ops(chimeOp{Key: "a", Cancel: true}))
 		h, _ = w.successor(2, c, true, s, chimes())
 		time.Sleep(time.Until(due) - 6*time.Second) // the firing is kept
 		w.put(late)
@@ -184,8 +196,8 @@ func TestWake_refused(t *testing.T) {
 					w.result(ask(h, addr, HookUnpause, "", ""))
 					time.Sleep(time.Minute)
 				}
-				if want := map[string]int{"nearer": 2, "paused": 1}[how]; w.count(WaitCompleted) != want {
-					t.Errorf("%d alarms rang, want %d", w.count(WaitCompleted), want)
+				if want := map[string]int{"nearer": 2, "paused": 1}[how]; w.over() != want {
+					t.Errorf("%d alarms rang, want %d", w.over(), want)
 				}
 				s.nothingLeft(t, h)
 			})
@@ -209,10 +221,12 @@ func TestWake_handover(t *testing.T) {
 		stop()
 		h, _ = w.successor(2, left[0], false, s, chimes())
 		time.Sleep(time.Minute)
-		if n := len(w.outcomes["me"]); n != 1 {
-			t.Errorf("the outcome of a send an hour ago was told %d times", n)
+		var told int
+		w.change(func() { told = len(w.outcomes["me"]) })
+		if told != 1 {
+			t.Errorf("the outcome of a send an hour ago was told %d times", told)
 		}
-		if n := w.count(WaitCompleted); n != 1 {
+		if n := w.over(); n != 1 {
 			t.Errorf("rang %d times", n)
 		}
 		s.nothingLeft(t, h)
@@ -272,9 +286,11 @@ func TestWake_early(t *testing.T) {
 			t.Fatalf("%d objects in memory", n)
 		}
 		began := map[time.Duration]int{} // schedules, by whole seconds before they are due
+		s.mu.Lock()
 		for _, at := range s.armed {
 			began[due.Sub(at).Truncate(time.Second)]++
 		}
+		s.mu.Unlock()
 		for lead, n := range began {
 			if lead < leastLead || lead >= leastLead+leadSpread || n > 2*objects/int(leadSpread/time.Second) {
 				t.Errorf("%d schedules fire %v before they are due", n, lead)
@@ -286,7 +302,9 @@ func TestWake_early(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second)
 		rang := 0
-		for _, e := range w.log {
+		var log []*Entry
+		w.change(func() { log = slices.Clone(w.log) })
+		for _, e := range log {
 			rec, _ := DecodeRecord(e.Body)
 			for _, ev := range rec.Events {
 				if ev.Type != WaitCompleted {
@@ -301,6 +319,76 @@ func TestWake_early(t *testing.T) {
 			t.Errorf("%d rang, want %d", rang, objects)
 		}
 		time.Sleep(10 * time.Second)
+		s.nothingLeft(t, h)
+	})
+}
+
+// TestWake_dies: a node dies while it stores that a wait is over, and the reminder and the kept firing have both been looked at. The
+// firing is still there: the next owner goes by it.
+func TestWake_dies(t *testing.T) {
+	for _, what := range []string{"sleep", "alarm", "cancelled"} {
+		t.Run(what, func(t *testing.T) {
+			bubble.Run(t, func(t *testing.T) {
+				typ, def := "chime", Definition(chimes())
+				hook, in, next := "do", ops(chimeOp{Key: "a", In: 30_000}), ops()
+				if what == "sleep" {
+					typ, def, hook, in, next = "nap", nappers(false), "nap", "30", "0"
+				}
+				addr := wokenAhead(typ, 7*time.Second)
+				w := newWorld(t)
+				s := newServer(w)
+				h, stop := w.successor(1, Checkpoint{}, false, s, def)
+				former := h
+				ask(h, addr, hook, "id", in)
+				due := time.Now().Add(30 * time.Second)
+				time.Sleep(time.Until(due) - 50*time.Millisecond)
+				stuck := func(*Entry) (bool, error) { <-former.ctx.Done(); return false, ErrAppendUnknown }
+				w.change(func() {
+					w.onAppend = func(*Entry) (bool, error) { // the node is at work when the wait is due
+						w.change(func() { w.onAppend = stuck })
+						time.Sleep(100 * time.Millisecond)
+						return true, nil
+					}
+				})
+				ask(h, addr, hook, "id2", next)
+				synctest.Wait()
+				if what == "cancelled" {
+					ask(h, addr, "do", "id3", ops(chimeOp{Key: "a", Cancel: true}))
+				}
+				time.Sleep(time.Second)
+				c, _ := h.Checkpoint(0)
+				former.cancel()
+				stop()
+				w.change(func() { w.onAppend = nil })
+				h, _ = w.successor(2, c, false, s, def)
+				time.Sleep(time.Minute)
+				if n := w.over(); n != 1 {
+					t.Errorf("a minute later it is over %d times: %v", n, w.events())
+				}
+				s.nothingLeft(t, h)
+			})
+		})
+	}
+}
+
+// TestWake_endedLate: a record of the former owner is stored late, and ends the run whose firing is kept.
+func TestWake_endedLate(t *testing.T) {
+	bubble.Run(t, func(t *testing.T) {
+		def := func() *Workflow[None, None] {
+			return NewWorkflow("flow", func(ctx Context, _ None) (None, error) { return None{}, Sleep(ctx, 30*time.Second) })
+		}
+		addr := wokenAhead("flow", 7*time.Second)
+		w := newWorld(t)
+		s := newServer(w)
+		h, stop := w.successor(1, Checkpoint{}, false, s, def())
+		w.result(ask(h, addr, HookStart, "", "null"))
+		due := time.Now().Add(30 * time.Second)
+		late, c := w.cutOff(h, stop, addr, HookTerminate, "")
+		h, _ = w.successor(2, c, true, s, def())
+		time.Sleep(time.Until(due) - 6*time.Second) // the firing is kept
+		w.put(late)
+		h.Touched(addr)
+		time.Sleep(time.Minute)
 		s.nothingLeft(t, h)
 	})
 }
