@@ -11,8 +11,11 @@ import (
 	js "github.com/nats-io/nats.go/jetstream"
 )
 
-// getTimeout bounds one read; an answer takes milliseconds, a cold block perhaps a second.
-const getTimeout = 5 * time.Second
+// getTimeout bounds one read; an answer takes milliseconds, a cold block perhaps a second, by which it is not taken for lost.
+const (
+	getTimeout  = 5 * time.Second
+	getPatience = time.Second
+)
 
 var errNoMessage = errors.New("no message")
 
@@ -73,7 +76,7 @@ func (s *Store) ask(ctx context.Context, subject string, req any, resp interface
 // get reads one message from the stream's leader, never from a replica that may lag. A header that cannot be
 // read is left out: anyone may have published it. Error: errNoMessage.
 func (s *Store) get(ctx context.Context, stream string, req getRequest) (*stored, error) {
-	pulse := s.reads.of(stream)
+	pulse := s.reads.of(stream, getPatience)
 	return untilAnswered(ctx, getTimeout, pulse.lost, func(ctx context.Context, _ bool) (*stored, error) {
 		sent := time.Now()
 		m, err := s.getOnce(ctx, stream, req)

@@ -27,11 +27,11 @@ func TestLog_lost(t *testing.T) {
 		"a read": {func(t *testing.T, l *Log) error {
 			_, err := l.Last(t.Context(), addr)
 			return err
-		}, actor.ErrNoRecord, lostFor + leastPatience + askAgain},
+		}, actor.ErrNoRecord, lostFor + getPatience + askAgain},
 		"an append": {func(t *testing.T, l *Log) error {
 			_, err := l.Append(t.Context(), entry(addr, "t1", "{}"), 0)
 			return err
-		}, actor.ErrAppendUnknown, leastPatience + askAgain},
+		}, actor.ErrAppendUnknown, appendPatience + askAgain},
 	} {
 		t.Run(name, func(t *testing.T) {
 			natstest.InBubble(t, func(t *testing.T) {

@@ -16,8 +16,13 @@ import (
 )
 
 // appendTimeout is when an append without answer is given up as unknown, if it does not seem lost before. A synced append takes
-// milliseconds; a stream that elects a new leader answers nothing for seconds, and then not those that came before.
-const appendTimeout = 5 * time.Second
+// milliseconds; a stream that elects a new leader answers nothing for seconds, and then not those that came before. One that
+// was given up is looked up, and sent again: so a large one is not for its size.
+const (
+	appendTimeout  = 5 * time.Second
+	appendPatience = 2 * time.Second
+	appendPerMiB   = time.Second
+)
 
 // publisher stores one message at a time and says which of the four outcomes it had. It never repeats one.
 type publisher struct {
@@ -57,8 +62,12 @@ func (p *publisher) publish(ctx context.Context, m *nats.Msg, stream string) (ui
 	if err := p.conn.PublishMsg(m); err != nil {
 		return 0, sendOutcome(err)
 	}
-	sent, pulse := time.Now(), p.appends.of(stream)
-	a, err := p.await(ctx, answers, lost, func() bool { return time.Since(sent) >= appendTimeout || pulse.lost(sent, 1) })
+	sent, pulse := time.Now(), p.appends.of(stream, appendPatience)
+	through := sent.Add(time.Duration(len(m.Data)) * appendPerMiB >> 20)
+	a, err := p.await(ctx, answers, lost, func() bool { return time.Since(through) >= appendTimeout || pulse.lost(through, 1) })
+	if errors.Is(err, nats.ErrTimeout) {
+		pulse.gaveUp(sent)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("%w: %w", actor.ErrAppendUnknown, err)
 	}

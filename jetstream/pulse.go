@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"math"
 	"sync"
 	"time"
 )
@@ -11,27 +12,45 @@ import (
 // A request is lost when it has waited for long, and a later one was answered. While none is, one request in a while is
 // repeated to find out whether the stream answers again.
 type pulse struct {
+	least time.Duration // for which a request is not taken for lost, however fast others are
+
 	mu       sync.Mutex
 	answered time.Time     // when the latest request that was answered was sent
-	takes    time.Duration // about what answers take: at once longer, slowly shorter
+	takes    time.Duration // about what answers took,
+	learned  time.Time     // as was known then
 	probed   time.Time     // when a request was last repeated in silence
 }
 
-// leastPatience is for how long a request is not taken for lost; it is leastPatience, or patience times what answers take.
 const (
-	leastPatience = time.Second
-	patience      = 4
+	// patience is after how many times what answers take a request is perhaps lost.
+	patience = 4
+	// forgotten is after which half of what answers took is not believed any more: a stream that elects a leader is slow once.
+	forgotten = 2 * time.Second
 )
 
-// heard notes that a request was answered.
+// about returns what answers take.
+func (p *pulse) about(now time.Time) time.Duration {
+	return time.Duration(float64(p.takes) * math.Exp2(-float64(now.Sub(p.learned))/float64(forgotten)))
+}
+
+// heard notes that a request was answered. What answers take is longer at once, and shorter little by little.
 func (p *pulse) heard(sent time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	took := time.Since(sent)
-	p.takes = max(took, p.takes-(p.takes-took)/16)
+	now := time.Now()
+	took, about := now.Sub(sent), p.about(now)
+	p.takes, p.learned = max(took, about-(about-took)/16), now
 	if sent.After(p.answered) {
 		p.answered = sent
 	}
+}
+
+// gaveUp notes that a request takes longer than it was waited for.
+func (p *pulse) gaveUp(sent time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	p.takes, p.learned = max(now.Sub(sent), p.about(now)), now
 }
 
 // lost reports whether a request should be made once more; it was made n times, the last one when it was sent.
@@ -39,7 +58,7 @@ func (p *pulse) lost(sent time.Time, n int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	wait := max(leastPatience, patience*p.takes)
+	wait := max(p.least, patience*p.about(now))
 	switch {
 	case now.Sub(sent) < wait:
 		return false
@@ -52,20 +71,21 @@ func (p *pulse) lost(sent time.Time, n int) bool {
 	return true
 }
 
-// pulses are those of a store's streams.
+// pulses are those of the streams that a store asks.
 type pulses struct {
 	mu       sync.Mutex
 	byStream map[string]*pulse
 }
 
-func (p *pulses) of(stream string) *pulse {
+// of returns the pulse of a stream, whose requests are not taken for lost before least.
+func (p *pulses) of(stream string, least time.Duration) *pulse {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.byStream == nil {
 		p.byStream = map[string]*pulse{}
 	}
 	if p.byStream[stream] == nil {
-		p.byStream[stream] = &pulse{}
+		p.byStream[stream] = &pulse{least: least}
 	}
 	return p.byStream[stream]
 }
