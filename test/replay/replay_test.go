@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -48,8 +49,16 @@ func TestReplay(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, q := range all {
-				if got := q.ask(t, nc); got != q.Answer {
-					t.Errorf("%s %s %v:\ngot  %s\nwant %s", q.Subject, q.Payload, q.Header, got, q.Answer)
+				answers := func() string {
+					if got := q.ask(t, nc); got != q.Answer {
+						return fmt.Sprintf("%s %s %v:\ngot  %s\nwant %s", q.Subject, q.Payload, q.Header, got, q.Answer)
+					}
+					return ""
+				}
+				if strings.HasPrefix(q.Subject, "stream ") { // the last chunks may come after the answer to the call before
+					harness.Eventually(t, 30*time.Second, answers)
+				} else if wrong := answers(); wrong != "" {
+					t.Error(wrong)
 				}
 			}
 			logs, _ := harness.Logs(t, nc)
