@@ -11,6 +11,7 @@ import (
 
 	"github.com/perdure/perdure"
 	"github.com/perdure/perdure/actor"
+	"github.com/perdure/perdure/internal/race"
 	"github.com/perdure/perdure/test/harness"
 	"github.com/perdure/perdure/test/objects"
 )
@@ -37,7 +38,7 @@ func listen(ctx context.Context, nc *nats.Conn, addr actor.Address, words int) e
 func TestStreams_Many(t *testing.T) {
 	for name, tc := range map[string]struct{ streams, readers, words int }{
 		"500 readers of one stream": {1, 500, 200},
-		"1,000 streams":             {1000, 1, 10},
+		"many streams":              {manyStreams(), 1, 10},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := harness.Run(t, harness.Config(t), objects.Speaker)
@@ -69,4 +70,13 @@ func TestStreams_Many(t *testing.T) {
 			}
 		})
 	}
+}
+
+// manyStreams is 1,000, begun at once. Under the race detector two cores do not load as many objects within the 5 s that a read waits,
+// and those that are tried again are in the way of the others.
+func manyStreams() int {
+	if race.Enabled {
+		return 200
+	}
+	return 1000
 }
