@@ -85,7 +85,7 @@ func (r *run) loadAlarms(ctx context.Context, last *Record) error {
 	}
 	r.x.alarms.restore(entries)
 	for _, a := range r.x.alarms.order {
-		if _, fired := r.firings[a.id]; a.armed && r.asleep(a.due) && !fired { // one that has fired keeps the time no longer
+		if a.armed && r.asleep(a.id, a.due) {
 			r.armed[a.id] = true
 		}
 	}

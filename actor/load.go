@@ -186,9 +186,7 @@ func (r *run) replay(ctx context.Context, records []entryRecord, last *Record) e
 		r.x.journal.now = at[len(at)-1].At
 	}
 	for _, w := range r.x.waits {
-		// A schedule that has fired, perhaps while the run was parked, keeps the time no longer.
-		_, fired := r.firings[w.id]
-		r.armed[w.id] = w.due.Sub(r.x.journal.now) > nearTimer && r.asleep(w.due) && !fired
+		r.armed[w.id] = w.due.Sub(r.x.journal.now) > nearTimer && r.asleep(w.id, w.due)
 	}
 	if r.x.err != nil {
 		if r.status == StatusParked {

@@ -23,9 +23,11 @@ func (r *run) wakeAt(due time.Time) time.Time {
 	return due.Add(-min(lead, max(due.Sub(r.host.now())/2, 0)))
 }
 
-// asleep reports whether the schedule of a wait that was armed has certainly not fired.
-func (r *run) asleep(due time.Time) bool {
-	return due.Sub(r.host.now()) > leastLead+leadSpread+skew
+// asleep reports whether the schedule of a wait that was armed has certainly not fired. One that has, perhaps while the run was
+// parked, keeps the time no longer.
+func (r *run) asleep(id string, due time.Time) bool {
+	_, fired := r.firings[id]
+	return !fired && due.Sub(r.host.now()) > leastLead+leadSpread+skew
 }
 
 // firing is one that came before its wait is due. It is not acknowledged until it was of use, so that another owner finds it;
