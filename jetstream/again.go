@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	js "github.com/nats-io/nats.go/jetstream"
 )
 
 // askAgain is how often it is decided whether what nobody has answered yet is asked for again. A request to a stream that has no
@@ -51,4 +53,16 @@ func untilAnswered[T any](ctx context.Context, within time.Duration, lost func(s
 		case <-tick.C:
 		}
 	}
+}
+
+// streamNow returns a stream as it is now. Whoever takes over from a dead node asks while the streams that its server led elect
+// another leader.
+func (s *Store) streamNow(ctx context.Context, name string) (*js.StreamInfo, error) {
+	return untilAnswered(ctx, getTimeout, always, func(ctx context.Context, _ bool) (*js.StreamInfo, error) {
+		stream, err := s.js.Stream(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		return stream.CachedInfo(), nil
+	})
 }

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	js "github.com/nats-io/nats.go/jetstream"
-
 	"github.com/perdure/perdure/actor"
 )
 
@@ -46,26 +44,15 @@ func (b *Inbox) message(m *stored) (*actor.Message, error) {
 
 // Bounds implements [actor.Inbox].
 func (b *Inbox) Bounds(ctx context.Context) (actor.InboxBounds, error) {
-	stream, err := b.lookUp(ctx)
+	info, err := b.store.streamNow(ctx, b.store.names.InboxStream())
 	if err != nil {
 		return actor.InboxBounds{}, fmt.Errorf("look up the inbox: %w", err)
 	}
-	info := stream.CachedInfo()
 	bounds := actor.InboxBounds{First: info.State.FirstSeq, Last: info.State.LastSeq, Incarnation: incarnation(info.Created)}
 	if info.State.Msgs == 0 {
 		bounds.First = bounds.Last + 1
 	}
 	return bounds, nil
-}
-
-// inboxWithin is how long the inbox is asked for.
-const inboxWithin = 5 * time.Second
-
-// lookUp returns the stream.
-func (b *Inbox) lookUp(ctx context.Context) (js.Stream, error) {
-	return untilAnswered(ctx, inboxWithin, always, func(ctx context.Context, _ bool) (js.Stream, error) {
-		return b.store.js.Stream(ctx, b.store.names.InboxStream())
-	})
 }
 
 // incarnation names a stream made at this time.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -84,20 +83,9 @@ func (l *Log) Scan(ctx context.Context, addr actor.Address) iter.Seq2[*actor.Ent
 // End implements [actor.EventLog].
 func (l *Log) End(ctx context.Context, partition int) (uint64, error) {
 	name := l.store.LogStreamOf(partition)
-	ctx, cancel := context.WithTimeout(ctx, getTimeout)
-	defer cancel()
-	for { // whoever takes over from a dead node asks while its server's streams elect another leader
-		asking, cancel := context.WithTimeout(ctx, endWithin)
-		stream, err := l.store.js.Stream(asking, name)
-		cancel()
-		switch {
-		case err == nil:
-			return stream.CachedInfo().State.LastSeq, nil
-		case !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil:
-			return 0, fmt.Errorf("look up the end of stream %s: %w", name, err)
-		}
+	info, err := l.store.streamNow(ctx, name)
+	if err != nil {
+		return 0, fmt.Errorf("look up the end of stream %s: %w", name, err)
 	}
+	return info.State.LastSeq, nil
 }
-
-// endWithin is how long one question for the end of a log waits, which has a short answer.
-const endWithin = 250 * time.Millisecond

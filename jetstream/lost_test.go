@@ -55,6 +55,28 @@ func TestLog_lost(t *testing.T) {
 	}
 }
 
+// TestProvision_leaderless has a store be looked up while the servers have no leader: the node goes on soon after there is one, however
+// long it has waited.
+func TestProvision_leaderless(t *testing.T) {
+	natstest.InBubble(t, func(t *testing.T) {
+		lostFor := 7500 * time.Millisecond
+		s := natstest.Bubble(t)
+		wire := natstest.NewWire(s)
+		provision(t, natstest.Connect(t, s), Config{Partitions: 1, LogStreams: 1})
+		nc := natstest.Connect(t, s, nats.InProcessServer(wire))
+		if _, err := newJS(t, nc).AccountInfo(t.Context()); err != nil {
+			t.Fatal(err) // the inbox of its answers is known to the server now
+		}
+		wire.Lose()
+		time.AfterFunc(lostFor, wire.Mend)
+		begin := time.Now()
+		provision(t, nc, Config{})
+		if took := time.Since(begin); took > lostFor+answerWithin+askAgain {
+			t.Errorf("took %v", took)
+		}
+	})
+}
+
 // slowReads is a store whose server answers reads of a stream one after another, each after a while.
 func slowReads(t *testing.T, each time.Duration) *Store {
 	t.Helper()

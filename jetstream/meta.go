@@ -74,9 +74,7 @@ func (s *Store) provisionMeta(ctx context.Context) error {
 		return err
 	}
 	s.metaBucket = bucket
-	asking, cancel := s.lookUp(ctx)
-	defer cancel()
-	entry, err := bucket.Get(asking, metaKey)
+	entry, err := lookUp(ctx, s, func(ctx context.Context) (js.KeyValueEntry, error) { return bucket.Get(ctx, metaKey) })
 	if errors.Is(err, js.ErrKeyNotFound) {
 		return s.createMeta(ctx)
 	}
@@ -97,9 +95,7 @@ func (s *Store) provisionMeta(ctx context.Context) error {
 // createMeta is repeated, as an error that is not permanent, when another node came first.
 func (s *Store) createMeta(ctx context.Context) error {
 	// A store that is being made has META first. What is older than META lost it.
-	asking, cancel := s.lookUp(ctx)
-	defer cancel()
-	if _, err := s.js.Stream(asking, "KV_"+s.names.PartitionsBucket()); err == nil {
+	if _, err := s.lookUpStream(ctx, "KV_"+s.names.PartitionsBucket()); err == nil {
 		if time.Now().Before(s.lostAfter) {
 			return errNoMeta // META may still be recovering
 		}

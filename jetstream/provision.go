@@ -27,7 +27,8 @@ const (
 	minInboxBytes = 1 << 20
 	// retryEvery is how often a server that is not ready is asked again.
 	retryEvery = 250 * time.Millisecond
-	// answerWithin is when a server that is ready has answered a small request, and answersWithin when one under load has.
+	// answerWithin is when a server that is ready has answered a small request, and answersWithin when one under load has. What
+	// is not answered may be lost, by a server without a leader: it is asked for again after the former.
 	answerWithin, answersWithin = time.Second, 8 * time.Second
 	// sayEvery is how often a node that waits says so.
 	sayEvery = 30 * time.Second
@@ -111,19 +112,21 @@ func Provision(ctx context.Context, nc *nats.Conn, cfg Config) (*Store, error) {
 
 // awaitLeader asks for little, of the leader that all else needs. What is missing is missed from its answer on.
 func (s *Store) awaitLeader(ctx context.Context) error {
-	ctx, cancel := s.lookUp(ctx)
-	defer cancel()
-	list := s.js.StreamNames(ctx, js.WithStreamListSubject(s.names.HookAll()))
-	for range list.Name() {
-	}
+	_, err := lookUp(ctx, s, func(ctx context.Context) (struct{}, error) {
+		list := s.js.StreamNames(ctx, js.WithStreamListSubject(s.names.HookAll()))
+		for range list.Name() {
+		}
+		return struct{}{}, list.Err()
+	})
 	s.lostAfter = time.Now().Add(missingAfter)
-	return list.Err()
+	return err
 }
 
-// lookUp bounds a request that changes nothing: shortly at first, because a stream whose leader died does not answer at
-// all, and longer each time that it is repeated.
-func (s *Store) lookUp(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, max(s.within, answerWithin))
+// lookUp makes a request that changes nothing, again while it is not answered. It returns soon at first, so that the node can
+// say what it waits for, and later each time.
+func lookUp[T any](ctx context.Context, s *Store, ask func(context.Context) (T, error)) (T, error) {
+	unanswered := func(sent time.Time, _ int) bool { return time.Since(sent) >= answerWithin }
+	return untilAnswered(ctx, max(s.within, answerWithin), unanswered, func(ctx context.Context, _ bool) (T, error) { return ask(ctx) })
 }
 
 // patiently repeats step while its error says that the servers are not ready. It says so, seldom, and when they are.

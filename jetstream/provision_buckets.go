@@ -45,9 +45,7 @@ func (s *Store) leasesConfig() js.KeyValueConfig {
 // made shorter: another node's lease may be renewed less often, and each lease says itself when it is over.
 func (s *Store) bucket(ctx context.Context, want js.KeyValueConfig) (js.KeyValue, error) {
 	want.Replicas, want.History = s.cfg.Replicas, 1
-	asking, cancel := s.lookUp(ctx)
-	defer cancel()
-	kv, err := s.js.KeyValue(asking, want.Bucket)
+	kv, err := lookUp(ctx, s, func(ctx context.Context) (js.KeyValue, error) { return s.js.KeyValue(ctx, want.Bucket) })
 	switch {
 	case errors.Is(err, js.ErrBucketNotFound) && want.Bucket != s.names.LeasesBucket() && !s.meta.Created.IsZero():
 		return nil, s.lost("bucket", want.Bucket, err)
@@ -63,7 +61,7 @@ func (s *Store) bucket(ctx context.Context, want js.KeyValueConfig) (js.KeyValue
 	case err != nil:
 		return nil, fmt.Errorf("look up bucket %s: %w", want.Bucket, err)
 	}
-	status, err := kv.Status(asking)
+	status, err := lookUp(ctx, s, kv.Status)
 	if err != nil {
 		return nil, fmt.Errorf("look up bucket %s: %w", want.Bucket, err)
 	}

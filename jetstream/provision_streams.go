@@ -76,9 +76,7 @@ func (s *Store) provisionStreams(ctx context.Context) error {
 
 // stream verifies a stream, or makes it where the store is still being made.
 func (s *Store) stream(ctx context.Context, want js.StreamConfig) (*js.StreamInfo, error) {
-	asking, cancel := s.lookUp(ctx)
-	defer cancel()
-	stream, err := s.js.Stream(asking, want.Name)
+	stream, err := s.lookUpStream(ctx, want.Name)
 	switch {
 	case err == nil:
 		return s.upgrade(ctx, stream.CachedInfo(), want)
@@ -89,6 +87,10 @@ func (s *Store) stream(ctx context.Context, want js.StreamConfig) (*js.StreamInf
 	default:
 		return nil, s.lost("stream", want.Name, err)
 	}
+}
+
+func (s *Store) lookUpStream(ctx context.Context, name string) (js.Stream, error) {
+	return lookUp(ctx, s, func(ctx context.Context) (js.Stream, error) { return s.js.Stream(ctx, name) })
 }
 
 // lost is the error of something that a complete store does not have: err, until it is certain that no server is
