@@ -43,8 +43,8 @@ func nodes(t *testing.T, binary string) []harness.Program {
 	return all
 }
 
-// electedWithin is a guard. Servers of a new cluster elect their first leader by the votes of all of them, and try again after 4
-// to 9 s when they voted for different ones, as those do that start together: 5 of 42 starts did, and 26 of 56 on a busy machine.
+// electedWithin is a guard: servers elect again, after 4 to 9 s, as long as they vote for different ones. Those of a new cluster
+// need the votes of all, and were split at 5 of 42 starts, and at 26 of 56 on a busy machine.
 const electedWithin = 2 * time.Minute
 
 func TestCluster(t *testing.T) {
@@ -141,7 +141,7 @@ func connected(t *testing.T, nc *nats.Conn) {
 // add adds one to the tally, which then is want, and returns which node did it. A call in doubt is repeated by its id.
 func add(t *testing.T, nc *nats.Conn, want int) (node int) {
 	t.Helper()
-	harness.Eventually(t, 20*time.Second, func() string {
+	harness.Eventually(t, electedWithin, func() string {
 		r, err := harness.TryAsk(t.Context(), nc, "call.tally.a.add", []byte(`{"n":1}`), time.Second, "Perdure-Call-Id", fmt.Sprint("add", want))
 		switch {
 		case err != nil:
@@ -171,7 +171,7 @@ func replicated(t *testing.T, nc *nats.Conn) {
 		t.Errorf("there are streams %q", names)
 	}
 	for _, name := range names {
-		harness.Eventually(t, 20*time.Second, func() string {
+		harness.Eventually(t, electedWithin, func() string {
 			stream, err := js.Stream(t.Context(), name)
 			if err != nil {
 				return err.Error()
