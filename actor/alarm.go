@@ -3,6 +3,7 @@ package actor
 import (
 	"encoding/json"
 	"errors"
+	"reflect"
 	"time"
 )
 
@@ -20,13 +21,16 @@ type Alarm[In any] struct{ name string }
 // heeded. Each failure is in the log, the last one as the alarm's outcome. What the object sets or cancels under that key
 // meanwhile takes the retry's place. RetryPolicy.Timeout has no use here and is a mistake in the definition.
 //
+// Settings keep the payload that they were made with: [Migrate] makes of it what fn takes today.
+//
 // An alarm whose method sets alarms of its own kind uses [AlarmRef], so that Go can initialise both.
-func NewAlarm[S, In any](o *Object[S], name string, fn func(*S, Context, In) error, opts ...StepOption) *Alarm[In] {
+func NewAlarm[S, In any](o *Object[S], name string, fn func(*S, Context, In) error, opts ...AlarmOption) *Alarm[In] {
 	o.alarms = append(o.alarms, func(r *registry, t *typeDef) {
 		a := &alarmDef{name: name, in: schemaOf[In](r, t.name+"."+name+" payload")}
 		for _, opt := range opts {
-			opt(&a.retry)
+			opt.ofAlarm(a)
 		}
+		a.migrations.check(r, t.name+"."+name+" payload", reflect.TypeFor[In]())
 		if a.retry.Timeout != 0 {
 			r.problem("%s: alarm %s has a timeout: methods are not interrupted", t.name, name)
 		}
@@ -45,6 +49,9 @@ func NewAlarm[S, In any](o *Object[S], name string, fn func(*S, Context, In) err
 	})
 	return &Alarm[In]{name}
 }
+
+// AlarmOption is a [StepOption] or a [*Migration] of the payload.
+type AlarmOption interface{ ofAlarm(*alarmDef) }
 
 // AlarmRef is an alarm's handle without its method.
 func AlarmRef[In any](name string) *Alarm[In] { return &Alarm[In]{name} }
@@ -100,6 +107,8 @@ type alarmDef struct {
 	in     Schema
 	retry  RetryPolicy
 	method methodFunc
+
+	migrations migrations // of the payload
 }
 
 // forAlarms fills in the defaults of alarms, which nobody waits for: they are tried for longer than steps.

@@ -48,6 +48,7 @@ func (x *execution) setAlarm(a *alarm) error {
 	case x.alarms.bytes+bytes > x.limit:
 		return Errorf(CodeTooLarge, "the payloads of the object's alarms have more than %d bytes", x.limit)
 	}
+	a.version = x.typ.alarms[a.name].migrations.recorded()
 	x.changes.more, x.changes.bytes = more, bytes
 	x.changeAlarm(n, a)
 	return nil
@@ -125,7 +126,7 @@ func (x *execution) dropAlarm(n alarmName) {
 // addAlarm arms a.
 func (x *execution) addAlarm(a *alarm) {
 	a.id = x.stableID("alarm-")
-	ev := Event{Type: WaitCreated, ID: a.id, Name: a.name, Key: a.key, Due: &a.due, Payload: a.payload}
+	ev := Event{Type: WaitCreated, ID: a.id, Name: a.name, Key: a.key, Due: &a.due, Payload: a.payload, Version: a.version}
 	if a.attempt > 1 {
 		ev.Attempt = a.attempt
 	}
@@ -156,7 +157,7 @@ func (x *execution) alarmFailed(c *received, err error) {
 		wait = after.after
 	}
 	x.logger().Warn("alarm failed: it is tried again", "alarm", c.hook, "key", c.alarm.key, "attempt", attempt, "in", wait, "err", err)
-	x.addAlarm(&alarm{name: c.hook, key: c.alarm.key, due: x.clock().Add(wait), payload: c.payload, attempt: attempt + 1})
+	x.addAlarm(&alarm{name: c.hook, key: c.alarm.key, due: x.clock().Add(wait), payload: c.payload, version: c.version, attempt: attempt + 1})
 }
 
 // settings lists the object's alarms by time, with those that are due and wait for their turn; changed: as the method
@@ -166,7 +167,7 @@ func (x *execution) settings(changed bool) []*alarm {
 	shown := func(n alarmName) bool { return !changed || x.changes.at[n] == nil }
 	for _, c := range x.queue {
 		if c.alarm != nil && shown(alarmName{c.hook, c.alarm.key}) {
-			out = append(out, &alarm{c.id, c.hook, c.alarm.key, c.alarm.due, c.payload, c.alarm.attempt, false})
+			out = append(out, &alarm{c.id, c.hook, c.alarm.key, c.alarm.due, c.payload, c.version, c.alarm.attempt, false})
 		}
 	}
 	for _, a := range x.alarms.order {

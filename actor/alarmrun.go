@@ -2,6 +2,7 @@ package actor
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -50,7 +51,7 @@ func (t *turn) alarmsDue(it *item) {
 
 // fires is the event of a's firing: it says all that the method gets.
 func (a *alarm) fires() Event {
-	ev := Event{Type: WaitCompleted, ID: a.id, Name: a.name, Key: a.key, Due: &a.due, Payload: a.payload}
+	ev := Event{Type: WaitCompleted, ID: a.id, Name: a.name, Key: a.key, Due: &a.due, Payload: a.payload, Version: a.version}
 	if a.attempt > 1 {
 		ev.Attempt = a.attempt
 	}
@@ -82,6 +83,17 @@ func (r *run) loadAlarms(ctx context.Context, last *Record) error {
 		entries, r.alarmsN = rec.Alarms, rec.N
 	case len(entries) > 0:
 		r.alarmsAt, r.alarmsN = r.lastRec, last.N
+	}
+	if len(entries) > 0 {
+		migrated, err := r.typ.migrateAlarms(entries, r.alarmsAt)
+		switch {
+		case errors.Is(err, errMigration):
+			r.x.fail(err)
+		case err != nil:
+			return err
+		default:
+			entries = migrated
+		}
 	}
 	r.x.alarms.restore(entries)
 	for _, a := range r.x.alarms.order {

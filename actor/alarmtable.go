@@ -13,6 +13,7 @@ type alarm struct {
 	key     string // of the setting
 	due     time.Time
 	payload json.RawMessage
+	version int // of payload, as records have it
 	attempt int
 	armed   bool // a schedule was armed for it
 }
@@ -92,6 +93,7 @@ type AlarmEntry struct {
 	Key     string          `json:"key,omitempty"`
 	Due     time.Time       `json:"due"`
 	Payload json.RawMessage `json:"payload"`
+	Version int             `json:"version,omitempty"` // of Payload; 0 is 1
 	Attempt int             `json:"attempt,omitempty"` // from 2 on
 	Armed   bool            `json:"armed,omitempty"`   // a schedule was armed for it
 }
@@ -100,7 +102,7 @@ type AlarmEntry struct {
 func (t *alarmTable) entries() []AlarmEntry {
 	out := make([]AlarmEntry, 0, len(t.order))
 	for _, a := range t.order {
-		e := AlarmEntry{ID: a.id, Name: a.name, Key: a.key, Due: a.due, Payload: a.payload, Armed: a.armed}
+		e := AlarmEntry{ID: a.id, Name: a.name, Key: a.key, Due: a.due, Payload: a.payload, Version: a.version, Armed: a.armed}
 		if a.attempt > 1 {
 			e.Attempt = a.attempt
 		}
@@ -113,7 +115,7 @@ func (t *alarmTable) entries() []AlarmEntry {
 func (t *alarmTable) restore(entries []AlarmEntry) {
 	*t = alarmTable{}
 	for _, e := range entries {
-		t.put(&alarm{e.ID, e.Name, e.Key, e.Due, e.Payload, max(e.Attempt, 1), e.Armed})
+		t.put(&alarm{e.ID, e.Name, e.Key, e.Due, e.Payload, e.Version, max(e.Attempt, 1), e.Armed})
 	}
 	t.changed = false
 }
@@ -123,7 +125,7 @@ func (t *alarmTable) rewind(history []pastEvent) (undo func()) {
 	var fired []AlarmEntry
 	for i := range history {
 		if ev := &history[i].Event; ev.Type == WaitCompleted && ev.alarm() {
-			fired = append(fired, AlarmEntry{ID: ev.ID, Name: ev.Name, Key: ev.Key, Due: *ev.Due, Payload: ev.Payload, Attempt: ev.Attempt})
+			fired = append(fired, AlarmEntry{ID: ev.ID, Name: ev.Name, Key: ev.Key, Due: *ev.Due, Payload: ev.Payload, Version: ev.Version, Attempt: ev.Attempt})
 		}
 	}
 	if fired == nil {

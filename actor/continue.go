@@ -3,6 +3,7 @@ package actor
 import (
 	"encoding/json"
 	"maps"
+	"reflect"
 	"slices"
 )
 
@@ -12,13 +13,15 @@ import (
 //
 // Deferred functions run. Hooks stay, with their tokens and with the calls that nobody has taken: make them again as
 // usual. Sleeps and futures in progress are cancelled. A call that was taken and not answered gets 504.
-// A v that does not encode, or is larger than 64 MiB, parks the run.
+// A v that does not encode, or is larger than 64 MiB, parks the run. [MigrateCheckpoint] makes of an older v what code of today
+// continues from.
 func ContinueFrom[S any](ctx Context, v S) {
 	x := ctx.scope().x
 	x.body.alive()
 	if x.typ.run == nil {
 		x.halt(Errorf(CodePanic, "ContinueFrom is for run functions: the state of an object is committed with every call"))
 	}
+	ofCheckpoint[S](x)
 	b, failure := encode("the checkpoint", v)
 	if failure == nil && len(b) > x.stateLimit {
 		failure = Errorf(CodeTooLarge, "the checkpoint has %d bytes; at most %d are allowed", len(b), x.stateLimit)
@@ -35,10 +38,18 @@ func Continued[S any](ctx Context) (v S, ok bool) {
 	if x.typ.run == nil || x.encoded == nil {
 		return v, false
 	}
+	ofCheckpoint[S](x)
 	if err := json.Unmarshal(x.encoded, &v); err != nil {
 		x.halt(Errorf(CodePanic, "the recorded checkpoint does not decode: %v", err))
 	}
 	return v, true
+}
+
+// ofCheckpoint parks the run when its migrations make another checkpoint than S.
+func ofCheckpoint[S any](x *execution) {
+	if made := x.typ.checkpoints.made(); made != nil && made != reflect.TypeFor[S]() {
+		x.halt(Errorf(CodePanic, "the checkpoint has type %v, and the last migration of checkpoints makes %v", reflect.TypeFor[S](), made))
+	}
 }
 
 // continueFrom records the checkpoint, after the end of everything that the code has begun, and ends the code.
@@ -59,7 +70,7 @@ func (x *execution) continueFrom(value []byte) {
 			x.outcome(c.id, nil, Errorf(CodeTimeout, "the run continued from a checkpoint without an answer"))
 		}
 	}
-	at := *x.do(Event{Type: Snapshot, ID: x.stableID("checkpoint-"), Payload: value})
+	at := *x.do(Event{Type: Snapshot, ID: x.stableID("checkpoint-"), Payload: value, Version: x.typ.checkpoints.recorded()})
 	x.continues = &at
 	x.ready = nil
 	x.body.wait() // never resumed, only killed

@@ -33,6 +33,7 @@ type typeDef struct {
 	run     *workflowCode // nil for an object
 
 	migrations      migrations // as declared: of an object's state, of a workflow's input
+	checkpoints     migrations // of a workflow's checkpoints
 	historyDeclared bool
 	alarms          map[string]*alarmDef // of an object
 }
@@ -141,6 +142,7 @@ type hookDescription struct {
 
 type alarmDescription struct {
 	Name     string          `json:"name"`
+	Version  int             `json:"version,omitempty"` // of the input, where it is not 1
 	Input    json.RawMessage `json:"input"`
 	Attempts int             `json:"attempts"`
 }
@@ -172,7 +174,7 @@ func (t *typeDef) describe() description {
 	}
 	for _, name := range slices.Sorted(maps.Keys(t.alarms)) {
 		a := t.alarms[name]
-		d.Alarms = append(d.Alarms, alarmDescription{name, a.in.JSON(), a.retry.Attempts})
+		d.Alarms = append(d.Alarms, alarmDescription{name, a.migrations.recorded(), a.in.JSON(), a.retry.Attempts})
 	}
 	for _, name := range slices.Sorted(maps.Keys(t.streams)) {
 		s := t.streams[name]

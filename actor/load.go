@@ -142,7 +142,7 @@ func (r *run) replay(ctx context.Context, records []entryRecord, last *Record) e
 	}
 	r.newExecution(last.Incarnation)
 	if err := r.loadAlarms(ctx, last); err != nil {
-		return err
+		return fmt.Errorf("record %d of %s: %w", r.lastRec, r.addr, err)
 	}
 	unmigrated := r.typ.migratePayloads(records)
 	for _, rec := range records {

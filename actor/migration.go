@@ -9,7 +9,8 @@ import (
 )
 
 // Migration makes a value of one version from one of the version before. It is declared with what it is for: with an object
-// for its state, with a workflow for its input, with a hook or method for its payload.
+// for its state, with a workflow for its input, with a hook, method or alarm for its payload. [MigrateCheckpoint] makes one of
+// a workflow's checkpoints.
 type Migration struct {
 	to       int
 	old, new reflect.Type
@@ -42,6 +43,20 @@ func Migrate[Old, New any](to int, fn func(Old) (New, error)) *Migration {
 // declare makes the migration one of the type's own value: an object's state, a workflow's input.
 func (m *Migration) declare(_ *registry, t *typeDef) { t.migrations = append(t.migrations, m) }
 
+func (m *Migration) ofAlarm(a *alarmDef) { a.migrations = append(a.migrations, m) }
+
+// MigrateCheckpoint is [Migrate] for what a workflow gives to [ContinueFrom]: the last one makes what that and [Continued]
+// have today.
+func MigrateCheckpoint[Old, New any](to int, fn func(Old) (New, error)) Declaration {
+	return checkpointMigration{Migrate(to, fn)}
+}
+
+type checkpointMigration struct{ *Migration }
+
+func (m checkpointMigration) declare(_ *registry, t *typeDef) {
+	t.checkpoints = append(t.checkpoints, m.Migration)
+}
+
 // errMigration: what was recorded cannot be made into what the code has today.
 var errMigration = errors.New("does not migrate")
 
@@ -64,6 +79,14 @@ func (ms migrations) recorded() int {
 	return 0
 }
 
+// made is the type of what the last one makes; nil: there is none.
+func (ms migrations) made() reflect.Type {
+	if len(ms) == 0 {
+		return nil
+	}
+	return ms[len(ms)-1].new
+}
+
 // check finds what is wrong with migrations to a value of type last.
 func (ms migrations) check(r *registry, owner string, last reflect.Type) {
 	for i, m := range ms {
@@ -76,8 +99,8 @@ func (ms migrations) check(r *registry, owner string, last reflect.Type) {
 			r.problem("%s: migration to version %d takes %v, and the one before it makes %v", owner, m.to, m.old, ms[i-1].new)
 		}
 	}
-	if n := len(ms); n > 0 && ms[n-1].new != last {
-		r.problem("%s: the last migration makes %v, want %v", owner, ms[n-1].new, last)
+	if made := ms.made(); made != nil && made != last {
+		r.problem("%s: the last migration makes %v, want %v", owner, made, last)
 	}
 }
 
@@ -102,6 +125,18 @@ func (ms migrations) migrate(data []byte, recorded int) (_ []byte, err error) {
 	return data, nil
 }
 
+// payload migrates one, and has the schema that there may be judge the result.
+func (ms migrations) payload(data []byte, recorded int, schema Schema) ([]byte, error) {
+	made, err := ms.migrate(data, recorded)
+	if err != nil || schema == nil {
+		return made, err
+	}
+	if made, err = schema.Normalize(made); err != nil {
+		return nil, fmt.Errorf("%w to version %d: %w", errMigration, ms.version(), err)
+	}
+	return made, nil
+}
+
 // safely makes a panic of user code an error.
 func (m *Migration) safely(data []byte) (made []byte, err error) {
 	defer func() {
@@ -112,8 +147,8 @@ func (m *Migration) safely(data []byte) (made []byte, err error) {
 	return m.apply(data)
 }
 
-// payloadMigrations returns those of an event's payload, and the schema that the result must have; ok is false for an event
-// without payload of a known type.
+// payloadMigrations returns those of an event's payload, and the schema that the result must have, if any; ok is false for an
+// event without payload of a known type.
 func (t *typeDef) payloadMigrations(ev *Event) (ms migrations, schema Schema, ok bool) {
 	switch ev.Type {
 	case RunStarted:
@@ -124,6 +159,12 @@ func (t *typeDef) payloadMigrations(ev *Event) (ms migrations, schema Schema, ok
 		if h := t.hooks[ev.Name]; h != nil {
 			return h.migrations, h.in, true
 		}
+	case WaitCompleted: // of an alarm that fires
+		if a := t.alarms[ev.Name]; a != nil && ev.alarm() {
+			return a.migrations, a.in, true
+		}
+	case Snapshot: // the checkpoint of a run function
+		return t.checkpoints, nil, t.run != nil
 	default:
 	}
 	return nil, nil, false
@@ -156,12 +197,7 @@ func (t *typeDef) migratePayloads(records []entryRecord) error {
 			if !ok || max(ev.Version, 1) == ms.version() {
 				continue
 			}
-			made, err := ms.migrate(ev.Payload, ev.Version)
-			if err == nil {
-				if made, err = schema.Normalize(made); err != nil {
-					err = fmt.Errorf("%w to version %d: %w", errMigration, ms.version(), err)
-				}
-			}
+			made, err := ms.payload(ev.Payload, ev.Version, schema)
 			if err != nil && t.object != nil && answered(records, ev.ID) {
 				continue // no code will see it again
 			}
@@ -181,4 +217,27 @@ func answered(records []entryRecord, id string) bool {
 			return ev.ID == id && (ev.Type == CallCompleted || ev.Type == CallFailed)
 		})
 	})
+}
+
+// migrateAlarms makes the payloads of settings in this record what code of today would have set. Its error is an errMigration,
+// or an errUnreadable.
+func (t *typeDef) migrateAlarms(settings []AlarmEntry, seq uint64) ([]AlarmEntry, error) {
+	settings = slices.Clone(settings)
+	for i := range settings {
+		s := &settings[i]
+		a := t.alarms[s.Name]
+		if a == nil || max(s.Version, 1) == a.migrations.version() {
+			continue
+		}
+		what := fmt.Sprintf("the payload of alarm %s, key %q, in record %d", s.Name, s.Key, seq)
+		if a.migrations.tooNew(s.Version) {
+			return nil, tooNew(what, s.Version, a.migrations)
+		}
+		made, err := a.migrations.payload(s.Payload, s.Version, a.in)
+		if err != nil {
+			return nil, fmt.Errorf("%s %w", what, err)
+		}
+		s.Payload, s.Version = made, a.migrations.recorded()
+	}
+	return settings, nil
 }

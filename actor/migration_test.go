@@ -138,6 +138,9 @@ func TestMigrate_definitions(t *testing.T) {
 		{purses2(Migrate(2, same), Migrate(3, toPurse3)), "purse state: migration to version 3 takes actor.purse2, and the one before it makes int"},
 		{NewWorkflow("w", func(Context, string) (None, error) { return None{}, nil }, Migrate(2, same)), "w input: the last migration makes int, want string"},
 		{NewWorkflow("w", func(Context, int) (None, error) { return None{}, nil }, NewHook[string, None]("h", Migrate(2, same))), "w.h payload: the last migration makes int, want string"},
+		{larders2(toOrder2, Migrate(3, same)), "larder.deliver payload: migration to version 3 takes int, and the one before it makes actor.order2"},
+		{tours2(MigrateCheckpoint(2, same), MigrateCheckpoint(4, same)), "tour checkpoint: migration to version 4 follows one to version 2: want 3"},
+		{NewObject[purse2]("purse", MigrateCheckpoint(2, same)), "purse: MigrateCheckpoint is for workflows"},
 	} {
 		_, err := newRegistry(openSchemas{}, []Definition{tc.def})
 		if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), strings.Split(tc.want, "\n")[0])) {

@@ -144,6 +144,9 @@ func (o *Object[S]) define(r *registry) {
 		p.declare(r, t)
 	}
 	t.migrations.check(r, o.name+" state", reflect.TypeFor[S]())
+	if len(t.checkpoints) > 0 {
+		r.problem("%s: MigrateCheckpoint is for workflows", o.name)
+	}
 }
 
 // plain reports whether a copy of a value of type t shares no memory with it.

@@ -18,6 +18,8 @@ type Step[In, Out any] struct {
 // StepOption changes how a step or an alarm is tried.
 type StepOption func(*RetryPolicy)
 
+func (o StepOption) ofAlarm(a *alarmDef) { o(&a.retry) }
+
 // Retry sets the policy; zero fields keep their defaults.
 func Retry(p RetryPolicy) StepOption { return func(r *RetryPolicy) { *r = p } }
 

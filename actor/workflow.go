@@ -65,6 +65,7 @@ func (w *Workflow[In, Out]) define(r *registry) {
 		p.declare(r, t)
 	}
 	t.migrations.check(r, w.name+" input", reflect.TypeFor[In]())
+	t.checkpoints.check(r, w.name+" checkpoint", t.checkpoints.made())
 }
 
 func (w *Workflow[In, Out]) call(ctx Context, input []byte) ([]byte, error) {
