@@ -63,11 +63,12 @@ func (top *topology) checkLogs() {
 	nc := top.connect()
 	logs, steps := harness.NewLogCheck(t), harness.NewStepCheck("first", "second")
 	var records, unseen int
+	writers := map[claimID]string{}
 	foreign := harness.EachRecord(t, nc, func(r harness.Logged) {
 		records++
 		logs.Record(r)
 		steps.Record(r)
-		if !top.checkOwner(r) {
+		if !top.checkOwner(r, writers) {
 			unseen++
 		}
 	})
@@ -78,6 +79,9 @@ func (top *topology) checkLogs() {
 		t.Errorf("%d dead letters, the first: %s", len(dead), dead[0].Data)
 	}
 	t.Logf("%d records; of %d the claim was not seen", records, unseen)
+	if unseen > records/4 {
+		t.Error("that are too many: the watch of the claims shows too little")
+	}
 	executions := top.executions()
 	all := make([]harness.Execution, len(executions))
 	for i, x := range executions {
@@ -88,16 +92,27 @@ func (top *topology) checkLogs() {
 	top.checkExecutions(executions)
 }
 
-// checkOwner checks that a record was written by the node to which its epoch was issued. It reports false when the
-// watch has not seen the claim.
-func (top *topology) checkOwner(r harness.Logged) bool {
+// claimID names a claim of a partition.
+type claimID struct {
+	partition int
+	epoch     uint64
+}
+
+// checkOwner checks that a record was written by the node to which its epoch was issued, and that none but one wrote under
+// it; writers says who did so far. It reports false when the watch has not seen the claim.
+func (top *topology) checkOwner(r harness.Logged, writers map[claimID]string) bool {
 	p, err := strconv.Atoi(strings.Split(r.Subject, ".")[1])
 	if err != nil {
 		top.t.Errorf("%s seq %d: %v", r.Subject, r.Seq, err)
 		return true
 	}
+	node, under := r.Header.Get(jetstream.HeaderNode), claimID{p, r.Epoch}
+	if before, ok := writers[under]; ok && before != node {
+		top.t.Errorf("%s seq %d: written by %s under epoch %d, as others by %s", r.Subject, r.Seq, node, r.Epoch, before)
+	}
+	writers[under] = node
 	c, ok := top.watch.claim(p, r.Epoch)
-	if node := r.Header.Get(jetstream.HeaderNode); ok && c.node != node {
+	if ok && c.node != node {
 		top.t.Errorf("%s seq %d: written by %s under epoch %d, which was issued to %s", r.Subject, r.Seq, node, r.Epoch, c.node)
 	}
 	return ok
@@ -183,6 +198,9 @@ func (top *topology) checkExecutions(executions []execution) {
 	}
 	t.Logf("%d step executions compared with leases and claims: %d began right after their node woke up, of %d the lease and of %d the claim is not known",
 		len(executions), woke, undecided, unclaimed)
+	if undecided > len(executions)/2 || unclaimed > len(executions)/4 {
+		t.Error("too few are compared: the watches of leases and claims show too little")
+	}
 }
 
 // partitions is how many an installation has by default.

@@ -26,16 +26,30 @@ func TestResume(t *testing.T) {
 		each := length(t, "N", 100, 1000)
 		top := begin(t, f, 3)
 		owner := top.ownerOf(objects.Slow.At("0"))
-		r := &resumption{t: t, top: top, owner: owner, each: each, client: perdure.NewClient(top.connect(nats.Name("load"))), due: map[string]time.Time{}, ended: map[string]bool{}}
+		r := &resumption{
+			t: t, top: top, owner: owner, each: each, client: perdure.NewClient(top.connect(nats.Name("load"))),
+			due: map[string]time.Time{}, ended: map[string]bool{}, some: make(chan struct{}),
+		}
 		r.follow()
 		lasts := 3 * top.ttl // what is in progress when the owner dies ends after the takeover, or is overdue then
 		r.leave(lasts, seed)
+		sent := r.sendOut()
+		select {
+		case <-r.some:
+		case <-time.After(upWithin):
+			t.Fatal("no outcome arrives")
+		}
 		killed := time.Now()
 		owner.kill()
+		before := r.arrived()
+		if full() && before == each {
+			t.Error("no send was on its way when the owner died")
+		}
+		sent.Wait()
 		r.nudge()
 		r.awaitAll(lasts + top.ttl + 30*time.Second)
-		t.Logf("%d runs in each state went on after %s was killed, all done %s later; %d outcomes arrived for %d sends",
-			each, owner.name, time.Since(killed).Round(time.Millisecond), r.outcomes, each)
+		t.Logf("%d runs in each state went on after %s was killed, all done %s later; %d outcomes arrived for %d sends, %d of them before",
+			each, owner.name, time.Since(killed).Round(time.Millisecond), r.arrived(), each, before)
 		top.checkLogs()
 	})
 }
@@ -56,6 +70,7 @@ type resumption struct {
 	early    []string
 	ended    map[string]bool // runs whose call or run function has ended, and whatever else is awaited
 	outcomes int             // with those that came twice
+	some     chan struct{}   // closed when there is a quarter of them
 }
 
 // addresses returns so many that the owner has, by where what owned gives is.
@@ -111,7 +126,12 @@ func (r *resumption) leave(lasts time.Duration, seed uint64) {
 		}
 		return ""
 	})
-	// What goes out cannot be held up from outside: some of it is on its way when the owner dies.
+}
+
+// sendOut begins to send to objects of the owner, by name and by token, and has their outcomes arrive.
+func (r *resumption) sendOut() *sync.WaitGroup {
+	r.t.Helper()
+	ctx := r.t.Context()
 	inbox := nats.NewInbox()
 	nc := r.top.connect(nats.Name("outcomes"))
 	if _, err := nc.Subscribe(inbox+".*", func(m *nats.Msg) { r.end("outcome " + m.Subject[len(inbox)+1:]) }); err != nil {
@@ -120,14 +140,20 @@ func (r *resumption) leave(lasts time.Duration, seed uint64) {
 	if err := nc.Flush(); err != nil {
 		r.t.Fatal(err)
 	}
-	r.together(r.diaries, func(_ int, a actor.Address) error {
-		_, err := r.client.Send(ctx, token("diary:"+a.Key), actor.HookResume, []byte(`{"sender":"after","n":1}`), actor.CallHeader{})
-		return err
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		r.together(r.diaries, func(_ int, a actor.Address) error {
+			_, err := r.client.Send(ctx, token("diary:"+a.Key), actor.HookResume, []byte(`{"sender":"after","n":1}`), actor.CallHeader{})
+			return err
+		})
 	})
-	r.together(r.tallies, func(_ int, a actor.Address) error {
-		_, err := objects.TallyAdd.Send(ctx, r.client, a.Key, objects.Amount{N: 1}, actor.ReplyTo(inbox+"."+a.Key))
-		return err
+	sending.Go(func() {
+		r.together(r.tallies, func(_ int, a actor.Address) error {
+			_, err := objects.TallyAdd.Send(ctx, r.client, a.Key, objects.Amount{N: 1}, actor.ReplyTo(inbox+"."+a.Key))
+			return err
+		})
 	})
+	return &sending
 }
 
 func token(text string) actor.Address { return actor.Address{Type: actor.TypeToken, Key: text} }
@@ -220,8 +246,17 @@ func (r *resumption) record(rec *actor.Record, stored time.Time) {
 func (r *resumption) end(what string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.outcomes++
+	if r.outcomes++; r.outcomes == r.each/4 {
+		close(r.some)
+	}
 	r.ended[what] = true
+}
+
+// arrived is how many outcomes have arrived.
+func (r *resumption) arrived() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.outcomes
 }
 
 // awaitAll waits until everything has gone on to its end.
