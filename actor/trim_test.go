@@ -118,17 +118,17 @@ func TestHost_keeps(t *testing.T) {
 	}
 }
 
-// TestHost_trimAttacked kills nodes before, within and after removals, with removals and appends that fail, for each
-// kind of object: nothing that anybody needs is gone, ever, and what is left over goes later.
-func TestHost_trimAttacked(t *testing.T) {
-	type kind struct {
-		def   func() Definition
-		addr  Address
-		call  func(turn int) (hook, payload string)
-		state func(turns int) string // $state after as many calls
-		most  int
-	}
-	small := kind{
+// trimKind is an object that is trimmed, and what is known of it.
+type trimKind struct {
+	def   func() Definition
+	addr  Address
+	call  func(turn int) (hook, payload string)
+	state func(turns int) string // $state after as many calls begins with it
+	most  int                    // records that are left
+}
+
+func trimKinds(t *testing.T) map[string]trimKind {
+	small := trimKind{
 		addr: at, most: 5,
 		def:   func() Definition { return keeping(KeepLast(5)) },
 		call:  func(int) (string, string) { return "add", "1" },
@@ -136,7 +136,7 @@ func TestHost_trimAttacked(t *testing.T) {
 	}
 	needed := small
 	needed.most, needed.def = 2, func() Definition { return keeping(KeepNeeded()) }
-	large := kind{
+	large := trimKind{
 		addr: Address{"notebook", "k"}, most: 150,
 		def: func() Definition { o := notebooks(); o.parts = append(o.parts, KeepNeeded()); return o },
 		call: func(turn int) (string, string) {
@@ -153,7 +153,7 @@ func TestHost_trimAttacked(t *testing.T) {
 			return jsonOf(t, notebook{lines})
 		},
 	}
-	flow := kind{
+	flow := trimKind{
 		addr: Address{"meter", "k"}, most: 16,
 		def:  func() Definition { f := meters(5); f.parts = append(f.parts, KeepLast(7)); return f },
 		call: func(int) (string, string) { return "add", "1" },
@@ -161,7 +161,13 @@ func TestHost_trimAttacked(t *testing.T) {
 			return fmt.Sprintf(`{"Sum":%d,"Rounds":%d,`, turns/5*10, turns/5)
 		},
 	}
-	for name, k := range map[string]kind{"small": small, "needed": needed, "large": large, "flow": flow} {
+	return map[string]trimKind{"small": small, "needed": needed, "large": large, "flow": flow}
+}
+
+// TestHost_trimAttacked kills nodes before, within and after removals, with removals and appends that fail, for each
+// kind of object: nothing that anybody needs is gone, ever, and what is left over goes later.
+func TestHost_trimAttacked(t *testing.T) {
+	for name, k := range trimKinds(t) {
 		for seed := range uint64(4) {
 			t.Run(fmt.Sprint(name, seed), func(t *testing.T) {
 				w := newWorld(t)

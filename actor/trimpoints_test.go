@@ -1,0 +1,113 @@
+package actor
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/perdure/perdure/internal/race"
+)
+
+// TestHost_trimAtEachPoint kills the node after each append and each removal of some calls: the next one finds all that it needs.
+func TestHost_trimAtEachPoint(t *testing.T) {
+	for name, k := range trimKinds(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			turns := k.most + 40
+			points, step := 0, 1
+			if race.Enabled {
+				step = 11 // what it looks for are no races
+			}
+			for killedAtPoint(t, k, turns, points) {
+				points += step
+			}
+			if points <= turns {
+				t.Errorf("%d appends and removals for %d calls: nothing is trimmed", points, turns)
+			}
+		})
+	}
+}
+
+// killedAtPoint has a node do calls, of which nothing takes effect after as many appends and removals, and another go on. It
+// reports false when there were not so many.
+func killedAtPoint(t *testing.T, k trimKind, turns, point int) bool {
+	t.Helper()
+	w := newWorld(t)
+	var (
+		ops     atomic.Int64
+		applied atomic.Int64 // calls whose outcome is stored
+	)
+	dead := make(chan struct{})
+	alive := func() bool {
+		n := int(ops.Add(1))
+		if n == point+1 {
+			w.change(func() { close(dead) })
+		}
+		return n <= point
+	}
+	errDead := errors.New("the node is dead")
+	w.change(func() {
+		w.onRemove = func(uint64) error {
+			if !alive() {
+				return errDead
+			}
+			return nil
+		}
+		w.onAppend = func(e *Entry) (bool, error) {
+			if !alive() {
+				return false, errDead
+			}
+			rec, err := DecodeRecord(e.Body)
+			if err != nil {
+				t.Error(err)
+				return false, err
+			}
+			if slices.ContainsFunc(rec.Events, func(ev Event) bool { return ev.Type == CallCompleted }) {
+				applied.Add(1)
+			}
+			return true, nil
+		}
+	})
+	h := w.host("a", nil, k.def())
+	w.own(h, 1, Checkpoint{})
+	reached := func() bool {
+		for turn := range turns {
+			hook, payload := k.call(turn)
+			select {
+			case <-ask(h, k.addr, hook, "", payload):
+			case <-dead:
+				return true
+			}
+		}
+		killed := false
+		w.until("what nobody needs is removed", func() bool { // called under the lock
+			select {
+			case <-dead:
+				killed = true
+			default:
+			}
+			return killed || len(w.kept(k.addr)) <= k.most
+		})
+		return killed
+	}()
+	h.Close()
+	w.change(func() { w.onRemove, w.onAppend = nil, nil })
+	done := int(applied.Load())
+	next := w.host("b", nil, k.def())
+	w.own(next, 2, Checkpoint{})
+	for range 3 {
+		if got := w.result(ask(next, k.addr, HookState, "", "")); done > 5 && !strings.HasPrefix(got, k.state(done)) {
+			t.Fatalf("killed after %d appends and removals, %d calls applied: the state is %.300s", point, done, got)
+		}
+		if o := w.answer(ask(next, k.addr, HookEvents, "", "")); o.Err != nil {
+			t.Fatalf("killed after %d appends and removals: $events: %v", point, o.Err)
+		}
+		hook, payload := k.call(done)
+		w.result(ask(next, k.addr, hook, "", payload))
+		done++
+	}
+	next.Close()
+	return reached
+}
