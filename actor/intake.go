@@ -193,6 +193,9 @@ func (h *Host) admit(p *partition, m *Message, it *item) *Error {
 		if m.Hook != HookResume {
 			return Errorf(CodeNotFound, "a token takes %s only", HookResume)
 		}
+		if problem := m.Header.Problem; problem != "" { // what is forwarded does not have it
+			return Errorf(CodeInvalid, "%s", problem)
+		}
 		if len(m.Payload) > h.cfg.MaxPayload { // with its token beside it, it would fit into no message
 			return Errorf(CodeTooLarge, "the payload has %d bytes; at most %d are allowed", len(m.Payload), h.cfg.MaxPayload)
 		}

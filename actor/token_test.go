@@ -162,3 +162,27 @@ func TestHost_conflictIsTold(t *testing.T) {
 		t.Errorf("got %+v", err)
 	}
 }
+
+// TestHost_tokenBadHeader: a send by token with a header that cannot be read is not forwarded, which would lose what was wrong
+// with it, whoever holds the token.
+func TestHost_tokenBadHeader(t *testing.T) {
+	w := newWorld(t)
+	w.holders["mine"] = TokenHolder{Run: at.String(), Hook: "add"}
+	h := w.host("a", nil, sums())
+	w.own(h, 1, Checkpoint{})
+	w.run(h)
+	for i, token := range []string{"mine", "sum:k:add", "nobody"} {
+		m := w.send(Address{TypeToken, token}, HookResume, "1", CallHeader{CallID: "c", ReplyTo: "to." + token, Problem: "header Perdure-After"})
+		w.until("told", func() bool { return len(w.outcomes["to."+token]) == 1 })
+		if n := len(w.dead); n != i+1 {
+			t.Fatalf("%d dead letters after %d sends", n, i+1)
+		}
+		d := w.dead[i]
+		if d.Run != TypeToken+"/"+token || d.Inbox != m.Seq || d.CallID != "c" || d.Cause.Code != CodeInvalid || d.Cause.Message != "header Perdure-After" {
+			t.Errorf("token %s: got %+v with cause %v", token, d, d.Cause)
+		}
+		if o := w.outcomes["to."+token][0]; o.Err == nil || o.Err.Code != CodeInvalid {
+			t.Errorf("token %s: told %+v", token, o)
+		}
+	}
+}
