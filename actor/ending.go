@@ -59,8 +59,8 @@ func (x *execution) terminate(reason string) {
 // are given up, hooks are gone.
 func (x *execution) conclude(ev Event) {
 	x.concluding = true
-	x.doMatching(ev, func(logged *Event) bool { _, end := logged.Type.ends(); return end })
-	x.status, _ = ev.Type.ends()
+	x.doMatching(ev, func(logged *Event) bool { _, end := logged.Type.Ends(); return end })
+	x.status, _ = ev.Type.Ends()
 	for _, id := range slices.Sorted(maps.Keys(x.steps)) {
 		x.abandonStep(x.steps[id])
 	}

@@ -78,8 +78,8 @@ func (s Status) Ended() bool {
 	}
 }
 
-// ends is the status of a run after an event that ends it; ok is false for every other event.
-func (t EventType) ends() (s Status, ok bool) {
+// Ends returns the status of a run after an event that ends it; ok is false for every other event.
+func (t EventType) Ends() (s Status, ok bool) {
 	switch t {
 	case RunCompleted:
 		return StatusCompleted, true

@@ -201,7 +201,7 @@ func (o *ordeal) checkRuns(taken *sync.Map) {
 			life = rec.Incarnation
 		}
 		for _, ev := range rec.Events {
-			_, ends := ev.Type.ends()
+			_, ends := ev.Type.Ends()
 			switch {
 			case ends && ended:
 				o.t.Errorf("run %d ended twice", runs)

@@ -42,7 +42,7 @@ func (x *execution) recall(records []entryRecord) {
 
 // remember takes up what one event leaves.
 func (x *execution) remember(ev *Event) {
-	if status, end := ev.Type.ends(); end {
+	if status, end := ev.Type.Ends(); end {
 		x.status, x.paused = status, nil
 		return
 	}

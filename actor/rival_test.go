@@ -207,7 +207,7 @@ func (w *world) soundEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, ev := range rec.Events {
-			_, ends := ev.Type.ends()
+			_, ends := ev.Type.Ends()
 			switch {
 			case ends && ended:
 				t.Errorf("ended twice: %v", w.events())

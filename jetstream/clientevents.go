@@ -91,7 +91,7 @@ func (c *Client) complete(ctx context.Context, addr actor.Address, r *LogRecord)
 	return nil
 }
 
-// Follow yields what Events does, then each record as it is stored, until the run has ended and its last record was
+// Follow yields what Events does, then each record as it is stored, until the run has ended or was purged and its last record was
 // yielded, ctx ends, or an error occurs.
 func (c *Client) Follow(ctx context.Context, addr actor.Address, from uint64) iter.Seq2[*LogRecord, error] {
 	return func(yield func(*LogRecord, error) bool) {
@@ -124,10 +124,11 @@ func (c *Client) endedBefore(ctx context.Context, addr actor.Address, from uint6
 	return err == nil && json.Unmarshal(said, &run) == nil && run.Status.Ended() && run.Log.Last < from
 }
 
-// ends reports whether nothing follows a record.
+// ends reports whether nothing follows a record: its run has ended, or it was purged, as objects with methods are too.
 func ends(r *LogRecord) bool {
 	return slices.ContainsFunc(r.Events, func(e actor.Event) bool {
-		return e.Type == actor.RunCompleted || e.Type == actor.RunFailed
+		_, ended := e.Type.Ends()
+		return ended || e.Type == actor.RunPurged
 	})
 }
 

@@ -96,6 +96,40 @@ func TestClient_FollowEnded(t *testing.T) {
 	}
 }
 
+// recordOf is the body of an object's n-th record, with one event.
+func recordOf(addr actor.Address, n int, event actor.EventType) string {
+	return fmt.Sprintf(`{"v":1,"run":%q,"incarnation":"i","epoch":3,"n":%d,"events":[{"type":%q,"at":"2026-01-02T03:04:05Z"}]}`, addr, n, event)
+}
+
+// TestClient_FollowToEnd follows runs that end, in each way, while they are followed.
+func TestClient_FollowToEnd(t *testing.T) {
+	s := natstest.Server(t)
+	nc := natstest.Connect(t, s)
+	r := &rig{server: s, store: provision(t, nc, Config{Partitions: 4, LogStreams: 2})}
+	startFront(t, s, "n1", pagedHost(0), allPartitions)
+	log, c := r.log(t), NewClient(nc, ClientConfig{})
+	for _, end := range []actor.EventType{
+		actor.RunCompleted, actor.RunFailed, actor.RunCancelled, actor.RunTerminated, actor.RunPurged,
+	} {
+		t.Run(string(end), func(t *testing.T) {
+			run := actor.Address{Type: "tally", Key: string(end)}
+			mustAppend(t, log, entry(run, "t1", recordOf(run, 1, actor.RunCancelling)), 0)
+			var got []string
+			for rec, err := range c.Follow(short(t), run, 0) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got = append(got, rec.Turn); len(got) == 1 {
+					mustAppend(t, log, entry(run, "t2", recordOf(run, 2, end)), rec.Seq)
+				}
+			}
+			if diff := cmp.Diff([]string{"t1", "t2"}, got); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestClient_FollowAndRuns(t *testing.T) {
 	s := natstest.Server(t)
 	nc := natstest.Connect(t, s)
@@ -106,9 +140,7 @@ func TestClient_FollowAndRuns(t *testing.T) {
 	r := &rig{server: s, store: provision(t, nc, Config{Partitions: 4, LogStreams: 2})}
 	startFront(t, s, "n1", pagedHost(0), allPartitions)
 	log := r.log(t)
-	body := func(addr actor.Address, n int) string {
-		return fmt.Sprintf(`{"v":1,"run":%q,"incarnation":"i","epoch":3,"n":%d,"events":[{"type":"run_created","at":"2026-01-02T03:04:05Z"}]}`, addr, n)
-	}
+	body := func(addr actor.Address, n int) string { return recordOf(addr, n, actor.RunCreated) }
 
 	t.Run("follow", func(t *testing.T) {
 		mustAppend(t, log, entry(alice, "t1", body(alice, 1)), 0)
@@ -141,24 +173,6 @@ func TestClient_FollowAndRuns(t *testing.T) {
 		}
 	})
 
-	t.Run("follow to the end", func(t *testing.T) {
-		sum := actor.Address{Type: "tally", Key: "sum"}
-		mustAppend(t, log, entry(sum, "t1", body(sum, 1)), 0)
-		last := strings.Replace(body(sum, 2), "run_created", "run_completed", 1)
-		first := true
-		for rec, err := range c.Follow(short(t), sum, 0) {
-			switch {
-			case err != nil:
-				t.Fatal(err)
-			case first:
-				mustAppend(t, log, entry(sum, "t2", last), rec.Seq)
-				first = false
-			case rec.Turn != "t2":
-				t.Errorf("got %+v", rec)
-			}
-		}
-	})
-
 	t.Run("runs", func(t *testing.T) {
 		bob, cart := actor.Address{Type: "tally", Key: "bob"}, actor.Address{Type: "cart", Key: "a.b/c"}
 		mustAppend(t, log, entry(bob, "b1", body(bob, 1)), 0)
@@ -171,8 +185,8 @@ func TestClient_FollowAndRuns(t *testing.T) {
 			limit  int
 			want   []string
 		}{
-			{"", "", 0, []string{"cart/a.b/c completed 1", "tally/alice running 2", "tally/bob running 1", "tally/sum running 2"}},
-			{"tally", "", 0, []string{"tally/alice running 2", "tally/bob running 1", "tally/sum running 2"}},
+			{"", "", 0, []string{"cart/a.b/c completed 1", "tally/alice running 2", "tally/bob running 1"}},
+			{"tally", "", 0, []string{"tally/alice running 2", "tally/bob running 1"}},
 			{"", actor.StatusCompleted, 0, []string{"cart/a.b/c completed 1"}},
 			{"", "", 2, []string{"cart/a.b/c completed 1", "tally/alice running 2"}},
 			{"nothing", "", 0, nil},
