@@ -1,6 +1,7 @@
 package actor
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -179,7 +180,7 @@ func (r *run) stopped() *Error {
 			With(map[string]string{"reason": r.parked.message, "kind": r.parked.reason})
 	case r.x.paused != nil:
 		return Errorf(CodeStopped, "run %s is paused%s", r.addr, because(r.x.paused.Reason)).
-			With(map[string]string{"reason": r.x.paused.Reason, "kind": "paused"})
+			With(map[string]string{"reason": cmp.Or(r.x.paused.Reason, "paused"), "kind": "paused"})
 	}
 	return nil
 }

@@ -365,6 +365,10 @@ func TestLife_pause(t *testing.T) {
 	}
 	w.until("waits", func() bool { return w.count(WaitCreated) == 1 })
 	w.result(tell(h, HookPause, ""))
+	refused = w.answer(ask(h, errand, "do", "", `"x"`))
+	if refused.Err == nil || string(refused.Err.Details) != `{"kind":"paused","reason":"paused"}` {
+		t.Errorf("a call of a run paused without a reason: %+v", refused.Err)
+	}
 	c, _ := h.Checkpoint(0)
 	if len(c.Unsettled) != 0 {
 		t.Errorf("a paused run with a timer is unsettled: %+v", c)
