@@ -23,7 +23,8 @@ func (o StepOption) ofAlarm(a *alarmDef) { o(&a.retry) }
 // Retry sets the policy; zero fields keep their defaults.
 func Retry(p RetryPolicy) StepOption { return func(r *RetryPolicy) { *r = p } }
 
-// NewStep names a step. Without options it is tried as [RetryPolicy] says by default.
+// NewStep names a step: a letter, then up to 63 letters, digits, _ or -. Code that starts a step with another name parks
+// its run. Without options the step is tried as [RetryPolicy] says by default.
 func NewStep[In, Out any](name string, fn func(context.Context, In) (Out, error), opts ...StepOption) *Step[In, Out] {
 	s := &Step[In, Out]{name: name, fn: fn}
 	for _, o := range opts {
@@ -127,11 +128,13 @@ func (x *execution) startStep(name string, payload []byte, policy RetryPolicy, b
 	if past != nil && (past.ID != s.id || past.Name != name || !isStepEvent(past.Type)) {
 		x.halt(x.journal.mismatch(describeCommand("step", name, s.id)))
 	}
-	x.steps[s.id] = s
 	if past == nil {
+		x.checkStep(name)
+		x.steps[s.id] = s
 		x.started = append(x.started, s)
 		return s
 	}
+	x.steps[s.id] = s
 	for past = x.journal.peek(); past != nil && past.ID == s.id && !s.done; past = x.journal.peek() {
 		x.applyStep(s, x.journal.take())
 	}
@@ -144,12 +147,22 @@ func (x *execution) startFuture(name string, payload []byte, policy RetryPolicy,
 	s := &stepRun{id: x.stableID("step-"), name: name, payload: payload, policy: policy, body: body, attempt: 1, future: true, logged: true}
 	x.admitLate()
 	live := x.journal.live()
+	if live {
+		x.checkStep(name)
+	}
 	x.do(Event{Type: StepStarted, ID: s.id, Name: name, Attempt: 1})
 	x.steps[s.id] = s
 	if live {
 		x.started = append(x.started, s)
 	}
 	return s
+}
+
+// checkStep parks the run when its code starts a step with a name that is none. One that the log has is not asked.
+func (x *execution) checkStep(name string) {
+	if err := checkName(name); err != nil {
+		x.halt(Errorf(CodePanic, "step %v", err))
+	}
 }
 
 func isStepEvent(t EventType) bool {
