@@ -1,8 +1,10 @@
 package jetstream
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -33,11 +35,9 @@ func (f *Front) takeDrain(m *nats.Msg) {
 }
 
 func (f *Front) drainNode(payload []byte) (json.RawMessage, *actor.Error) {
-	var req drainRequest
-	if len(payload) > 0 {
-		if err := json.Unmarshal(payload, &req); err != nil {
-			return nil, actor.Errorf(actor.CodeInvalid, `payload: want {} or {"off":true}: %v`, err)
-		}
+	req, err := readDrain(payload)
+	if err != nil {
+		return nil, actor.Errorf(actor.CodeInvalid, `payload: want {} or {"off":true}: %v`, err)
 	}
 	if f.cfg.Drain == nil {
 		return nil, actor.Errorf(actor.CodeNotFound, "node %s cannot be drained", f.cfg.Node)
@@ -53,4 +53,24 @@ func (f *Front) drainNode(payload []byte) (json.RawMessage, *actor.Error) {
 		return nil, actor.Errorf(actor.CodeUnavailable, "encode result: %v", err)
 	}
 	return result, nil
+}
+
+// readDrain takes nothing that it does not know: a node that is told something else must not begin to hand over.
+func readDrain(payload []byte) (drainRequest, error) {
+	if len(payload) == 0 {
+		return drainRequest{}, nil
+	}
+	var req *drainRequest
+	strict := json.NewDecoder(bytes.NewReader(payload))
+	strict.DisallowUnknownFields()
+	if err := strict.Decode(&req); err != nil {
+		return drainRequest{}, err
+	}
+	if req == nil {
+		return drainRequest{}, errors.New("it is null")
+	}
+	if _, err := strict.Token(); !errors.Is(err, io.EOF) {
+		return drainRequest{}, errors.New("more follows the object")
+	}
+	return *req, nil
 }
