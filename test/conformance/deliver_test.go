@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
 
 	"github.com/perdure/perdure/actor"
@@ -76,6 +77,49 @@ func TestReplyTo(t *testing.T) {
 				t.Errorf("got %s with %v, want %s", m.Data, m.Header, tc.data)
 			}
 		})
+	}
+}
+
+// TestReplyTo_repeated repeats a send, then asks with its call id for what nobody was told.
+func TestReplyTo_repeated(t *testing.T) {
+	n := harness.Run(t, harness.Config(t), objects.Tallies, objects.Sum)
+	nc := n.Dial()
+	told, err := nc.SubscribeSync("_INBOX.told.*") // in the order in which the node sends
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []struct{ hook, payload, id, to string }{
+		{"tally.a.add", `{"n":5}`, "x", "first"},
+		{"tally.a.add", `{"n":5}`, "x", "second"},
+		{"tally.a.add", `{"n":6}`, "x", "refused"},
+		{"tally.a.add", `{"n":1}`, "silent", ""},
+		{"tally.a.add", `{"n":1}`, "silent", "late"},
+		{"sum.a.$start", `{"from":1}`, "", "start"},
+		{"sum.a.$start", `{"from":2}`, "", "other-start"},
+		{"tally.a.add", `{"n":1}`, "", "last"},
+	} {
+		header := []string{"Perdure-Call-Id", s.id}
+		if s.to != "" {
+			header = append(header, "Perdure-Reply-To", "_INBOX.told."+s.to)
+		}
+		harness.AskStored(t, nc, "hook."+s.hook, []byte(s.payload), header...)
+	}
+	got := map[string]string{}
+	for range 4 {
+		m, err := told.NextMsg(5 * time.Second)
+		if err != nil {
+			t.Fatalf("after %v: %v", got, err)
+		}
+		got[strings.TrimPrefix(m.Subject, "_INBOX.told.")] = m.Header.Get("Nats-Service-Error-Code")
+	}
+	if diff := cmp.Diff(map[string]string{"first": "", "refused": "409", "other-start": "409", "last": ""}, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if r := harness.Ask(t, nc, "call.tally.a.add", []byte(`{"n":5}`), "Perdure-Call-Id", "x"); string(r.Data) != "5" {
+		t.Errorf("asked again: %s", r.Data)
+	}
+	if m, err := told.NextMsg(100 * time.Millisecond); err == nil {
+		t.Errorf("%s was told too", m.Subject)
 	}
 }
 
