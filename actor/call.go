@@ -219,16 +219,25 @@ func (t *turn) start(it *item) {
 		if req.Header.IDPolicy != Once {
 			begun.ID = req.Header.CallID
 		}
+		if it.inbox != 0 {
+			begun.ReplyTo = req.Header.ReplyTo
+		}
 		t.input(begun)
 		r.startedWith, r.startedBy = input, begun.ID
 		r.inboxPos = max(r.inboxPos, it.inbox)
 		t.answerStart(it)
 	case !bytes.Equal(r.startedWith, input):
 		t.reject(it, Errorf(CodeConflict, "run %s was started with another input", r.addr))
-	default:
+	default: // it has begun already
+		if to := req.Header.ReplyTo; it.inbox != 0 && to != "" {
+			t.later = append(t.later, func() { r.outbox.add(r.report(to, hasStarted(r.lastRec))) })
+		}
 		t.answerStart(it)
 	}
 }
+
+// hasStarted is the outcome of a $start.
+func hasStarted(seq uint64) *Outcome { return &Outcome{Result: []byte("null"), Seq: seq} }
 
 // answerStart answers a $start, now or when what it waits for is durable.
 func (t *turn) answerStart(it *item) {

@@ -97,6 +97,7 @@ func (x *execution) goFrom(at *Event) {
 // taken.
 func (x *execution) compact() []Event {
 	events := []Event{*x.began}
+	events[0].ReplyTo = "" // it was told
 	if x.cancelling != nil {
 		events = append(events, Event{Type: RunCancelling, At: x.journal.now, Reason: *x.cancelling})
 	}

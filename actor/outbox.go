@@ -105,6 +105,10 @@ func (r *run) effect(ev *Event, seq uint64, at logPlace) *effect {
 		if ev.Previous != 0 && len(r.typ.streams) > 0 {
 			return &effect{name: "begin streams", do: r.beginStreams}
 		}
+	case RunStarted:
+		if ev.ReplyTo != "" {
+			return r.report(ev.ReplyTo, hasStarted(seq))
+		}
 	case HookCreated:
 		if ev.Token == defaultToken(r.addr.Type, r.addr.Key, ev.Name) {
 			return nil
@@ -148,9 +152,9 @@ func (r *run) effect(ev *Event, seq uint64, at logPlace) *effect {
 func (r *run) outcomeEffect(ev *Event, seq uint64) *effect {
 	cfg := &r.host.cfg
 	to, o, sent := ev.ReplyTo, outcomeOf(ev, seq), *ev
-	o.Run, o.Node = r.addr.String(), cfg.Node
 	switch {
 	case ev.Inbox != 0:
+		o.Run, o.Node = r.addr.String(), cfg.Node
 		return &effect{name: "keep dead letter", do: func(ctx context.Context) error {
 			if err := r.keepUntaken(ctx, &sent, seq); err != nil || to == "" {
 				return err
@@ -158,9 +162,15 @@ func (r *run) outcomeEffect(ev *Event, seq uint64) *effect {
 			return cfg.Outlet.Outcome(ctx, to, o)
 		}}
 	case to != "":
-		return &effect{name: "send outcome", do: func(ctx context.Context) error { return cfg.Outlet.Outcome(ctx, to, o) }}
+		return r.report(to, o)
 	}
 	return nil
+}
+
+// report sends an outcome to a subject.
+func (r *run) report(to string, o *Outcome) *effect {
+	o.Run, o.Node = r.addr.String(), r.host.cfg.Node
+	return &effect{name: "send outcome", do: func(ctx context.Context) error { return r.host.cfg.Outlet.Outcome(ctx, to, o) }}
 }
 
 // keepUntaken keeps a send as a dead letter that the log has received and that the run's code never took; failed, in the

@@ -1,10 +1,13 @@
 package actor
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 )
 
 // TestOutbox_Bound: while the stream takes nothing, a run takes calls until so many effects wait. What it took is not
@@ -70,5 +73,47 @@ func TestHost_deadLetterOfUntaken(t *testing.T) {
 				t.Errorf("dead letter %+v", d)
 			}
 		})
+	}
+}
+
+// deaf is an outlet that takes no outcomes.
+type deaf struct {
+	Outlet
+	tried chan<- struct{}
+}
+
+func (d deaf) Outcome(context.Context, string, *Outcome) error {
+	select {
+	case d.tried <- struct{}{}:
+	default:
+	}
+	return errors.New("deaf")
+}
+
+// TestHost_startIsTold: whoever sends a $start is told that it is durable, by the next node where this one cannot.
+func TestHost_startIsTold(t *testing.T) {
+	w := newWorld(t)
+	addr := Address{"shopping", "k"}
+	tried := make(chan struct{}, 1)
+	h := w.host("a", func(c *Config) { c.Outlet = deaf{c.Outlet, tried} }, shopping1())
+	stop := w.running(h)
+	w.own(h, 1, Checkpoint{})
+	w.send(addr, HookStart, `{"Item":"tea"}`, CallHeader{ReplyTo: "_INBOX.start"})
+	select {
+	case <-tried:
+	case <-time.After(5 * time.Second):
+		t.Fatal("nobody is told")
+	}
+	stop()
+	w.change(func() { w.issued = func() (uint64, error) { return 2, nil } })
+	next := w.host("b", nil, shopping1())
+	w.run(next)
+	w.own(next, 2, Checkpoint{})
+	w.until("told", func() bool { return len(w.outcomes["_INBOX.start"]) == 1 })
+	if o := w.outcomes["_INBOX.start"][0]; string(o.Result) != "null" || o.Err != nil || o.Seq == 0 {
+		t.Errorf("got %+v", o)
+	}
+	if n := w.count(RunStarted); n != 1 {
+		t.Errorf("started %d times", n)
 	}
 }
