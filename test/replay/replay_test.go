@@ -15,31 +15,42 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/perdure/perdure/internal/natstest"
+	"github.com/perdure/perdure/internal/race"
 	"github.com/perdure/perdure/test/harness"
 )
 
-// smallMessages makes a large record cheap.
-func smallMessages(o *server.Options) { o.MaxPayload = 128 << 10 }
+func TestMain(m *testing.M) {
+	natstest.Outside()
+	m.Run()
+}
 
-// start runs a node on the server.
-func start(t *testing.T, s *server.Server, before bool) *harness.Node {
+// open starts a node of today on what a version wrote, at the time when that version ended: what it knew by the time, such as
+// call ids that are forgotten after a day, is what it was then.
+func open(t *testing.T, folder string) *harness.Node {
 	t.Helper()
+	path := filepath.Join(folder, "store.jsonl")
+	time.Sleep(time.Until(recorded(t, path)))
 	cfg := harness.Config(t)
-	cfg.NATS, cfg.Name, cfg.Partitions, cfg.LogStreams = []string{s.ClientURL()}, "n1", partitions, logStreams
-	return harness.Run(t, cfg, types(before)...)
+	cfg.Listen, cfg.Name = "none", "n1"
+	s := natstest.BubbleAt(t, cfg.Store)
+	nc := natstest.Connect(t, s)
+	restore(t, nc, path)
+	nc.Close()
+	natstest.Stop(s)
+	return harness.Run(t, cfg, types(false)...)
 }
 
 // TestReplay opens what each version wrote and compares what it says, and does, with what that version did.
 func TestReplay(t *testing.T) {
+	if race.Enabled {
+		t.Skip("whole nodes in virtual time are not run under the race detector: see test/virtual")
+	}
 	folders, err := filepath.Glob("testdata/*")
 	if err != nil || len(folders) == 0 {
 		t.Fatalf("no recorded stores: %v", err)
 	}
 	for _, folder := range folders {
 		t.Run(filepath.Base(folder), func(t *testing.T) {
-			s := natstest.Server(t, smallMessages)
-			restore(t, natstest.Connect(t, s), filepath.Join(folder, "store.jsonl"))
-			nc := start(t, s, false).Dial()
 			b, err := os.ReadFile(filepath.Join(folder, "questions.json"))
 			if err != nil {
 				t.Fatal(err)
@@ -48,24 +59,17 @@ func TestReplay(t *testing.T) {
 			if err := json.Unmarshal(b, &all); err != nil {
 				t.Fatal(err)
 			}
-			for _, q := range all {
-				answers := func() string {
-					if got := q.ask(t, nc); got != q.Answer {
-						return fmt.Sprintf("%s %s %v:\ngot  %s\nwant %s", q.Subject, q.Payload, q.Header, got, q.Answer)
-					}
-					return ""
+			natstest.InBubble(t, func(t *testing.T) {
+				nc := open(t, folder).Conn()
+				for _, q := range all {
+					q.check(t, nc)
 				}
-				if strings.HasPrefix(q.Subject, "stream ") { // the last chunks may come after the answer to the call before
-					harness.Eventually(t, 30*time.Second, answers)
-				} else if wrong := answers(); wrong != "" {
-					t.Error(wrong)
-				}
-			}
-			logs, _ := harness.Logs(t, nc)
-			maps.DeleteFunc(logs, func(_ string, records []harness.Logged) bool { // what is in parts, the check cannot read
-				return slices.ContainsFunc(records, func(r harness.Logged) bool { return r.Header.Get("Perdure-Blobs") != "" })
+				logs, _ := harness.Logs(t, nc)
+				maps.DeleteFunc(logs, func(_ string, records []harness.Logged) bool { // what is in parts, the check cannot read
+					return slices.ContainsFunc(records, func(r harness.Logged) bool { return r.Header.Get("Perdure-Blobs") != "" })
+				})
+				harness.CheckLogs(t, logs)
 			})
-			harness.CheckLogs(t, logs)
 		})
 	}
 }
@@ -83,16 +87,20 @@ func TestRecord(t *testing.T) {
 	if err := os.Mkdir(folder, 0o755); err != nil {
 		t.Fatalf("what was recorded is never written again: %v", err)
 	}
-	s := natstest.Server(t, smallMessages)
-	n := start(t, s, true)
+	s := natstest.Server(t, func(o *server.Options) { o.MaxPayload = 128 << 10 }) // a large record is cheap then
+	cfg := harness.Config(t)
+	cfg.NATS, cfg.Name, cfg.Partitions, cfg.LogStreams = []string{s.ClientURL()}, "n1", partitions, logStreams
+	n := harness.Run(t, cfg, types(true)...)
 	drive(t, n.Dial())
 	n.End()
 	save(t, natstest.Connect(t, s), filepath.Join(folder, "store.jsonl"))
-	nc := start(t, s, false).Dial()
 	all := questions()
-	for i := range all {
-		all[i].Answer = all[i].ask(t, nc)
-	}
+	natstest.InBubble(t, func(t *testing.T) {
+		nc := open(t, folder).Conn()
+		for i := range all {
+			all[i].Answer = all[i].ask(t, nc)
+		}
+	})
 	b, err := json.MarshalIndent(all, "", " ")
 	if err == nil {
 		err = os.WriteFile(filepath.Join(folder, "questions.json"), append(b, '\n'), 0o644)
@@ -102,13 +110,40 @@ func TestRecord(t *testing.T) {
 	}
 }
 
+// check compares the answer with the recorded one.
+func (q *question) check(t *testing.T, nc *nats.Conn) {
+	t.Helper()
+	answer := func() string {
+		if got := q.ask(t, nc); got != q.Answer {
+			return fmt.Sprintf("%s %s %v:\ngot  %s\nwant %s", q.Subject, q.Payload, q.Header, got, q.Answer)
+		}
+		return ""
+	}
+	if strings.HasPrefix(q.Subject, "stream ") { // the last chunks may come after the answer to the call before
+		harness.Eventually(t, 30*time.Second, answer)
+	} else if wrong := answer(); wrong != "" {
+		t.Error(wrong)
+	}
+}
+
 // ask returns the answer as one line.
 func (q *question) ask(t *testing.T, nc *nats.Conn) string {
 	t.Helper()
 	if stream, ok := strings.CutPrefix(q.Subject, "stream "); ok {
 		return q.stream(t, nc, stream)
 	}
-	if q.Subject == "dead" {
+	if name, ok := strings.CutPrefix(q.Subject, "log "); ok {
+		return lastRecord(t, nc, name)
+	}
+	switch q.Subject {
+	case "later":
+		d, err := time.ParseDuration(q.Payload)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(d)
+		return ""
+	case "dead":
 		var all []string
 		for _, m := range harness.ReadStream(t, nc, "PERDURE_DEAD") {
 			all = append(all, m.Subject+" "+pick(m.Data, "hook")+" "+pick(m.Data, "payload"))
@@ -123,6 +158,22 @@ func (q *question) ask(t *testing.T, nc *nats.Conn) string {
 		return pick(r.Data, q.Pick)
 	}
 	return string(r.Data)
+}
+
+// lastRecord returns what the last record of a log says, or "" where there is no log.
+func lastRecord(t *testing.T, nc *nats.Conn, name string) string {
+	t.Helper()
+	var all []string
+	harness.EachRecord(t, nc, func(r harness.Logged) {
+		if !strings.HasSuffix(r.Subject, "."+name) {
+			return
+		}
+		all = nil
+		for i := range r.Events {
+			all = append(all, string(r.Events[i].Type))
+		}
+	})
+	return strings.Join(all, " ")
 }
 
 // stream returns the chunks of an output stream, each after its index.

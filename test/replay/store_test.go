@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"os"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/perdure/perdure/actor"
 	perdure "github.com/perdure/perdure/jetstream"
 	"github.com/perdure/perdure/test/harness"
 )
@@ -28,10 +30,10 @@ type line struct {
 	Bytes   []byte      `json:"bytes,omitempty"` // what is no text
 }
 
-// kept reports whether a stream is a part of the store that is written down. Leases are in memory. Schedules are armed
-// again: what is due is kept in the logs, and one that is long past would fire before anybody reads.
+// kept reports whether a stream is a part of the store that is written down. Leases are in memory. Stores that were
+// recorded before 2026-11-26-c have no schedules.
 func kept(stream string) bool {
-	return !strings.HasSuffix(stream, "_LEASES") && !strings.HasSuffix(stream, "_META") && !strings.HasSuffix(stream, "_TIMERS")
+	return !strings.HasSuffix(stream, "_LEASES") && !strings.HasSuffix(stream, "_META")
 }
 
 // save writes down what a server has.
@@ -72,6 +74,44 @@ func save(t *testing.T, nc *nats.Conn, path string) {
 	}
 }
 
+// lines ranges over a store that was written down.
+func lines(t *testing.T, path string) iter.Seq[*line] {
+	t.Helper()
+	return func(yield func(*line) bool) {
+		f, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		for dec := json.NewDecoder(f); dec.More(); {
+			var l line
+			if err := dec.Decode(&l); err != nil {
+				t.Fatal(err)
+			}
+			if !yield(&l) {
+				return
+			}
+		}
+	}
+}
+
+// recorded is when the last event of a store happened.
+func recorded(t *testing.T, path string) (last time.Time) {
+	t.Helper()
+	for l := range lines(t, path) {
+		rec, err := actor.DecodeRecord([]byte(l.Text))
+		if err != nil || !strings.HasPrefix(l.Subject, "log.") {
+			continue
+		}
+		for i := range rec.Events {
+			if at := rec.Events[i].At; at.After(last) {
+				last = at
+			}
+		}
+	}
+	return last
+}
+
 // restorer puts a store onto a server that has none.
 type restorer struct {
 	js          jetstream.JetStream
@@ -95,17 +135,8 @@ func restore(t *testing.T, nc *nats.Conn, path string) {
 	if r.js, err = jetstream.New(nc); err != nil {
 		t.Fatal(err)
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for dec := json.NewDecoder(f); dec.More(); {
-		var l line
-		if err := dec.Decode(&l); err != nil {
-			t.Fatal(err)
-		}
-		if err := r.put(ctx, &l); err != nil {
+	for l := range lines(t, path) {
+		if err := r.put(ctx, l); err != nil {
 			t.Fatalf("%s seq %d: %v", l.Stream, l.Seq, err)
 		}
 	}
