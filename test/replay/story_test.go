@@ -3,10 +3,12 @@ package replay
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/perdure/perdure/actor"
 	"github.com/perdure/perdure/examples/session"
@@ -50,8 +52,22 @@ func drive(t *testing.T, nc *nats.Conn) {
 		call("counter.alice.action", `{"type":"increment"}`, "Perdure-Call-Id", fmt.Sprint("c", i))
 	}
 	for i := range 150 { // more than one table of ids
-		call("tally.bob.add", `{"n":1}`, "Perdure-Call-Id", fmt.Sprint("t", i))
+		call("tally.bob.add", `{"n":1}`, "Perdure-Call-Id", fmt.Sprint("t", i), "Perdure-Timeout", "10m")
 	}
+	for i := range 21 { // more ids than a table has that is whole
+		var calls sync.WaitGroup
+		for j := range 50 {
+			calls.Go(func() {
+				id := fmt.Sprint("u", i*50+j)
+				r, err := harness.TryAsk(t.Context(), nc, "call.tally.bob.add", []byte(`{"n":1}`), 30*time.Second, "Perdure-Call-Id", id, "Perdure-Timeout", "10m")
+				if err != nil || r.Code != 0 {
+					t.Errorf("call %s: %v, %v", id, err, r.Err)
+				}
+			})
+		}
+		calls.Wait()
+	}
+	call("tally.bob.add", `{"n":1}`, "Perdure-Call-Id", "u", "Perdure-Timeout", "10m") // its record has the table
 	call("story.a.tell", "null")
 	call("story.a.tell", "null", "Perdure-Call-Id", "again")
 	call("box.b.fill", `{"bytes":65450}`) // its record is larger than a message
@@ -94,7 +110,18 @@ func drive(t *testing.T, nc *nats.Conn) {
 	call("meter.cancelled.$start", `5`)
 	call("meter.cancelled.reading", `1`)
 	call("meter.cancelled.$pause", `null`)
+	call("sum.freed.$start", `{"from":1}`)
+	call("sum.freed.$terminate", `{"reason":"stuck"}`)
+	call("sum.freed.$purge", `{"reason":"again"}`)
+	call("sum.freed.$start", `{"from":2}`)
+	call("tally.freed.add", `{"n":1}`)
+	call("tally.freed.$purge", "")
 	// From here on things are left undone: the node ends in their middle.
+	call("tower.far.hang", fmt.Sprintf(`{"set":[{"key":"far","due":%q}]}`, time.Now().Add(time.Minute).UTC().Format(time.RFC3339Nano)))
+	call("patient.far.$start", `{"millis":60000}`)
+	send("speaker.hushed.$start", `{"words":5,"failAt":0,"rewind":false}`)
+	call("speaker.hushed.$start", `{"words":5,"failAt":0,"rewind":false}`, "Perdure-Wait", "end")
+	purgeHalf(t, nc, "speaker.hushed")
 	send("wallet.w.hold", "null")
 	waits := send("wallet.w.pay", `{"euros":2}`)
 	call("wallet.w.$state", "", "Perdure-After", waits) // it is in the log, behind the other
@@ -114,9 +141,49 @@ func drive(t *testing.T, nc *nats.Conn) {
 	}
 }
 
+// purgeHalf has a run purged whose chunks the server does not remove.
+func purgeHalf(t *testing.T, nc *nats.Conn, run string) {
+	t.Helper()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := js.Stream(t.Context(), "PERDURE_OUT")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := out.CachedInfo().Config
+	cfg.DenyDelete = true
+	if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.PublishRequest("call."+run+".$purge", nats.NewInbox(), nil); err != nil {
+		t.Fatal(err)
+	}
+	harness.Eventually(t, 10*time.Second, func() string { // without reading what is being removed
+		for _, name := range harness.LogStreams(t, nc) {
+			log, err := js.Stream(t.Context(), name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			info, err := log.Info(t.Context(), jetstream.WithSubjectFilter("log.*."+run))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for subject, records := range info.State.Subjects {
+				last, err := log.GetLastMsgForSubject(t.Context(), subject)
+				if err == nil && records == 1 && last.Header.Get("Perdure-Status") == "purged" {
+					return ""
+				}
+			}
+		}
+		return "more than its tombstone is left of " + run
+	})
+}
+
 // question is one request, and what the version that wrote the store answered.
 type question struct {
-	Subject string   `json:"subject"` // of a call; "stream <subject>" reads an output stream, "dead" the dead letters
+	Subject string   `json:"subject"` // of a call; "stream <subject>" and "log <run>" read these, "dead" the dead letters; "later" lets time pass
 	Payload string   `json:"payload,omitempty"`
 	Header  []string `json:"header,omitempty"`
 	Pick    string   `json:"pick,omitempty"` // only this member of the answer
@@ -134,6 +201,8 @@ func questions() []question {
 		{Subject: "call.tally.bob.get"},
 		{Subject: "call.tally.bob.add", Payload: `{"n":1}`, Header: []string{"Perdure-Call-Id", "t2"}},
 		{Subject: "call.tally.bob.add", Payload: `{"n":2}`, Header: []string{"Perdure-Call-Id", "t149"}}, // another payload
+		{Subject: "call.tally.bob.add", Payload: `{"n":2}`, Header: []string{"Perdure-Call-Id", "u1049"}},
+		{Subject: "call.tally.bob.add", Payload: `{"n":2}`, Header: []string{"Perdure-Call-Id", "new"}},
 		{Subject: "call.tally.bob.add", Payload: `{"n":1}`},
 		{Subject: "call.story.a.tell", Header: []string{"Perdure-Call-Id", "again"}},
 		{Subject: "call.story.a.tell"},
@@ -181,6 +250,21 @@ func questions() []question {
 		{Subject: "call.meter.cancelled.reading", Payload: `1`},
 		{Subject: "call.meter.cancelled.$cancel", Payload: `{"reason":"enough"}`},
 		{Subject: "call.meter.cancelled.$start", Payload: `5`, Header: end},
+		{Subject: "call.sum.freed.add", Payload: `{"n":1}`},
+		{Subject: "call.tally.freed.get"},
+		{Subject: "later", Payload: "3s"}, // until the cursor is past what hushed had received
+		{Subject: "log speaker.hushed"},
+		{Subject: "stream out.speaker.hushed.default"},
+		{Subject: "call.speaker.hushed.$describe", Pick: "log"},
+		{Subject: "call.speaker.hushed.$start", Payload: `{"words":2,"failAt":0,"rewind":false}`, Header: end},
+		{Subject: "stream out.speaker.hushed.default"},
+		{Subject: "log tower.far"},
+		{Subject: "log patient.far"},
+		{Subject: "later", Payload: "2m"},
+		{Subject: "log tower.far"}, // nobody but its schedule has loaded it
+		{Subject: "log patient.far"},
+		{Subject: "call.tower.far.keys"},
+		{Subject: "call.patient.far.$start", Payload: `{"millis":60000}`, Header: end},
 		{Subject: "dead"},
 	}
 }
