@@ -97,7 +97,11 @@ func BenchmarkRestart(b *testing.B) {
 				young, aged := median(100), median(oldCalls())
 				b.ReportMetric(float64(young.Microseconds()), "µs-young")
 				b.ReportMetric(float64(aged.Microseconds()), "µs-old")
-				b.ReportMetric(float64(aged)/float64(young), "old/young")
+				ratio := float64(aged) / float64(young)
+				b.ReportMetric(ratio, "old/young")
+				if ratio > 1.5 && !testing.Short() {
+					b.Errorf("an old %s is there after %.2f of the time of a young one, want 1.5 at most", typ, ratio)
+				}
 			}
 		})
 	}

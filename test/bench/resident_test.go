@@ -46,6 +46,9 @@ func BenchmarkEvicted(b *testing.B) {
 		} {
 			inParallel(b, many, do)
 			g, h := settled(b, goroutines)
+			if g > goroutines+spare {
+				b.Errorf("%d evicted objects of type %s have left %d goroutines", many, typ, g-goroutines)
+			}
 			b.ReportMetric(float64(g-goroutines)/float64(many), "goroutines/"+typ)
 			b.ReportMetric(float64(h-heap)/float64(many), "B/"+typ)
 			heap = h
@@ -77,17 +80,22 @@ func inParallel(b *testing.B, many int, do func(key string) error) {
 	callers.Wait()
 }
 
-// settled waits until there are no more than about as many goroutines as before, and the heap is as small as it gets.
+// spare is how many goroutines more than before may be there, whatever the number of objects: of the node, the server and the
+// runtime.
+const spare = 50
+
+// settled waits until there are no more than about as many goroutines as before, and the heap is as small as it gets; not for
+// longer than two minutes.
 func settled(b *testing.B, before int) (goroutines, heap int) {
 	b.Helper()
 	smallest := 1 << 62
-	for same := 0; same < 4; {
+	for same, limit := 0, time.Now().Add(2*time.Minute); same < 4 && time.Now().Before(limit); {
 		<-time.After(time.Second)
 		runtime.GC()
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
 		goroutines, heap = runtime.NumGoroutine(), int(m.HeapAlloc)
-		if heap < smallest-smallest/100 || before > 0 && goroutines > before+50 {
+		if heap < smallest-smallest/100 || before > 0 && goroutines > before+spare {
 			same = 0
 		} else {
 			same++
