@@ -13,6 +13,6 @@ func main() {
 	journal := objects.NewJournal(os.Getenv("STEP_JOURNAL"))
 	perdure.Main(
 		objects.Counter, objects.Tallies, objects.Ledgers, objects.Diary, objects.NewWorker(journal), objects.Speaker,
-		objects.Sleeper, objects.Slow, objects.Patient,
+		objects.Sleeper, objects.Slow, objects.Patient, objects.Towers,
 	)
 }
