@@ -204,6 +204,69 @@ func TestLife_cancelPending(t *testing.T) {
 	}
 }
 
+// TestLife_pending: what is asked of a run whose log has a send but no start, also when it was not in memory since, and what
+// becomes of that send when it is started then.
+func TestLife_pending(t *testing.T) {
+	pending := Address{"shopping", "k"}
+	for name, tc := range map[string]struct {
+		ask    string // hooks, each with the answer
+		status Status
+		start  string
+		dead   bool // the send
+	}{
+		"terminate":         {"$terminate null", StatusTerminated, "410 terminated", true},
+		"pause and unpause": {"$pause null $unpause null", StatusPending, "null", false},
+		"unpause":           {"$unpause null", StatusPending, "null", false},
+		"wake":              {"$wake null", StatusPending, "null", false},
+		"purge":             {"$purge 409", StatusPending, "null", false},
+		"purge a paused one": {
+			"$pause null $purge 409 $unpause null", StatusPending, "null", false,
+		},
+		"terminate a paused one": {"$pause null $terminate null", StatusTerminated, "410 terminated", true},
+	} {
+		for _, cold := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, "/cold=", cold), func(t *testing.T) {
+				d := &deploy{world: newWorld(t)}
+				next := func() {
+					d.next(shopping1())
+					d.reads()
+				}
+				next()
+				defer func() { d.stop() }()
+				d.send(pending, "order", `{"Item":"milk"}`, CallHeader{CallID: "mine", ReplyTo: "_INBOX.x"})
+				d.until("received", func() bool { return d.count(HookReceived) == 1 })
+				for asked := strings.Fields(tc.ask); len(asked) > 0; asked = asked[2:] {
+					if cold {
+						next()
+					}
+					if got := code(d.answer(ask(d.h, pending, asked[0], "", "null"))); got != asked[1] {
+						t.Errorf("%s: %s, want %s", asked[0], got, asked[1])
+					}
+				}
+				if cold {
+					next()
+				}
+				if got := d.status(d.h, pending).Status; got != tc.status {
+					t.Errorf("status %s, want %s", got, tc.status)
+				}
+				if got := code(d.answer(ask(d.h, pending, HookStart, "", `{"Item":"tea"}`))); got != tc.start {
+					t.Errorf("start: %s, want %s", got, tc.start)
+				}
+				d.until("the send has its outcome", func() bool { return len(d.outcomes["_INBOX.x"]) > 0 && (len(d.dead) > 0) == tc.dead })
+				want := `"tea milk"`
+				if tc.dead {
+					want = "410 terminated"
+				}
+				d.mu.Lock()
+				defer d.mu.Unlock()
+				if got := code(d.outcomes["_INBOX.x"][0]); got != want {
+					t.Errorf("outcome of the send: %s, want %s", got, want)
+				}
+			})
+		}
+	}
+}
+
 // TestLife_terminateParked terminates a run whose code no longer matches its log, on the node that found that out and on the
 // next: callers are told, what it held is given back, and a send that the code had not taken by then is a dead letter.
 func TestLife_terminateParked(t *testing.T) {

@@ -134,13 +134,20 @@ func (c *rivals) fight(t *testing.T, kill int, stored, swapped, apart bool) (kil
 		}
 	}
 	waiting[1] = pair[1].ask(w, h)
+	again := func(i int) { // what a node refuses for now that lives
+		if answers[i] == nil && h.ctx.Err() == nil {
+			waiting[i] = pair[i].ask(w, h)
+		}
+	}
 	close(both)
 	for answers[0] == nil || answers[1] == nil {
 		select {
 		case o := <-waiting[0]:
 			answers[0], waiting[0] = heard(o), nil
+			again(0)
 		case o := <-waiting[1]:
 			answers[1], waiting[1] = heard(o), nil
+			again(1)
 		case <-died:
 			killed, died = true, nil
 			stop()
@@ -202,6 +209,9 @@ func (w *world) soundEnd(t *testing.T) {
 	defer w.mu.Unlock()
 	outcomes, ended := map[string]int{}, false
 	for _, e := range w.log {
+		if e.Address != contest { // removed
+			continue
+		}
 		rec, err := DecodeRecord(e.Body)
 		if err != nil {
 			t.Fatal(err)
@@ -334,6 +344,27 @@ func TestLife_rivals(t *testing.T) {
 				oneOf(t, "cancel", code(cancel), "null", "410 terminated")
 				oneOf(t, "terminate", code(end), "null", "410 cancelled")
 				oneOf(t, "status", string(status), "cancelled", "terminated")
+			},
+		},
+		"purge against start": {
+			before: []rival{start, {hook: HookTerminate}}, first: rival{hook: HookPurge}, then: rival{hook: HookStart, id: "next", payload: "2"},
+			check: func(t *testing.T, w *world, h *Host, purge, next *Outcome) {
+				oneOf(t, "purge", code(purge), "null", "404", "409") // 404, 409: it was purged by who died
+				oneOf(t, "start", code(next), "null", "409")         // 409: it came first, with another input than that of the run that has ended
+				w.until("the tombstone is gone", func() bool { e := w.lastOf(contest); return e == nil || e.Status != StatusPurged })
+				w.mu.Lock()
+				left := len(w.kept(contest))
+				w.mu.Unlock()
+				want := StatusPending
+				if next.Err == nil {
+					want = StatusRunning
+				}
+				if status := w.status(h, contest).Status; status != want || (left > 0) != (status == StatusRunning) {
+					t.Errorf("it is %s with %d records, want %s", status, left, want)
+				}
+				if next.Err == nil {
+					oneOf(t, "call", code(w.answer(rival{hook: "do", id: "x", payload: `"x"`}.ask(w, h))), `"x"`)
+				}
 			},
 		},
 		"wait for the end against terminate": {
