@@ -2,6 +2,7 @@ package harness
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -48,7 +49,13 @@ func EachMessage(tb testing.TB, nc *nats.Conn, name string, fn func(m Message)) 
 	}
 	defer it.Stop()
 	for n := 0; ; n++ {
-		m, err := it.Next(jetstream.NextContext(ctx))
+		m, err := it.Next(jetstream.NextMaxWait(2 * time.Second))
+		for errors.Is(err, nats.ErrTimeout) && ctx.Err() == nil {
+			if info, err := consumer.Info(ctx); err == nil && info.NumPending == 0 {
+				return // the last ones were removed meanwhile
+			}
+			m, err = it.Next(jetstream.NextMaxWait(2 * time.Second))
+		}
 		if err != nil {
 			tb.Fatalf("read stream %s after %d messages: %v", name, n, err)
 		}
