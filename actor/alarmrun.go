@@ -70,7 +70,7 @@ func (r *run) remindAlarms() {
 	}
 }
 
-// loadAlarms takes up the table of the last record.
+// loadAlarms takes up the table of the last record, as it is there where its error is an errMigration.
 func (r *run) loadAlarms(ctx context.Context, last *Record) error {
 	r.alarmsAt, r.alarmsN = last.AlarmsAt, 0
 	entries := last.Alarms
@@ -84,16 +84,11 @@ func (r *run) loadAlarms(ctx context.Context, last *Record) error {
 	case len(entries) > 0:
 		r.alarmsAt, r.alarmsN = r.lastRec, last.N
 	}
-	if len(entries) > 0 {
-		migrated, err := r.typ.migrateAlarms(entries, r.alarmsAt)
-		switch {
-		case errors.Is(err, errMigration):
-			r.x.fail(err)
-		case err != nil:
-			return err
-		default:
-			entries = migrated
-		}
+	migrated, err := r.typ.migrateAlarms(entries, r.alarmsAt)
+	if err == nil {
+		entries = migrated
+	} else if !errors.Is(err, errMigration) {
+		return err
 	}
 	r.x.alarms.restore(entries)
 	for _, a := range r.x.alarms.order {
@@ -101,7 +96,7 @@ func (r *run) loadAlarms(ctx context.Context, last *Record) error {
 			r.armed[a.id] = true
 		}
 	}
-	return nil
+	return err
 }
 
 // armAlarm notes that the record under construction arms a schedule for the alarm that fires next, if that is far and

@@ -228,16 +228,10 @@ func (t *turn) start(it *item) {
 		t.answerStart(it)
 	case !bytes.Equal(r.startedWith, input):
 		t.reject(it, Errorf(CodeConflict, "run %s was started with another input", r.addr))
-	default: // it has begun already
-		if to := req.Header.ReplyTo; it.inbox != 0 && to != "" {
-			t.later = append(t.later, func() { r.outbox.add(r.report(to, hasStarted(r.lastRec))) })
-		}
+	default:
 		t.answerStart(it)
 	}
 }
-
-// hasStarted is the outcome of a $start.
-func hasStarted(seq uint64) *Outcome { return &Outcome{Result: []byte("null"), Seq: seq} }
 
 // answerStart answers a $start, now or when what it waits for is durable.
 func (t *turn) answerStart(it *item) {

@@ -157,6 +157,19 @@ func (r *Record) all() iter.Seq[*Event] {
 	}
 }
 
+// replaced reports whether ev came before the checkpoint that the record ends with, which says what still counts of it.
+func (r *Record) replaced(ev *Event) bool {
+	if r.Compacted == nil {
+		return false
+	}
+	for i := range max(lastSnapshot(r.Events), 0) {
+		if &r.Events[i] == ev {
+			return true
+		}
+	}
+	return false
+}
+
 // BuriedSend is a send that can never be applied, and why.
 type BuriedSend struct {
 	Inbox uint64 `json:"inbox"`

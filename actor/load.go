@@ -141,10 +141,12 @@ func (r *run) replay(ctx context.Context, records []entryRecord, last *Record) e
 		return fmt.Errorf("record %d of %s: %w", r.lastRec, r.addr, err)
 	}
 	r.newExecution(last.Incarnation)
-	if err := r.loadAlarms(ctx, last); err != nil {
+	unmigrated := r.typ.migratePayloads(records)
+	if err := r.loadAlarms(ctx, last); errors.Is(err, errMigration) {
+		unmigrated = err
+	} else if err != nil {
 		return fmt.Errorf("record %d of %s: %w", r.lastRec, r.addr, err)
 	}
-	unmigrated := r.typ.migratePayloads(records)
 	for _, rec := range records {
 		r.observeOpen(rec)
 	}
@@ -152,7 +154,9 @@ func (r *run) replay(ctx context.Context, records []entryRecord, last *Record) e
 		for name, m := range last.Streams {
 			r.x.closed[name] = m.Ending
 		}
-		if err := r.x.restore(r.tail.state, last.StateVersion); errors.Is(err, errMigration) {
+		if unmigrated != nil {
+			r.x.hold(r.tail.state, last.StateVersion)
+		} else if err := r.x.restore(r.tail.state, last.StateVersion); errors.Is(err, errMigration) {
 			r.x.fail(fmt.Errorf("the state in record %d %w", r.lastRec, err))
 		} else if err != nil {
 			r.x.fail(fmt.Errorf("the state in record %d does not decode: %w", r.lastRec, err))

@@ -7,6 +7,11 @@ import (
 	"slices"
 )
 
+// hold sets an object's state as a record of this version of it has it, for records to come. No code sees it.
+func (x *execution) hold(state []byte, version int) {
+	x.encoded, x.version, x.status = state, version, StatusRunning
+}
+
 // restore sets an object's state from a record of this version of it; empty is the zero value. One that is not of today is
 // migrated; the object's next record has it so.
 func (x *execution) restore(state []byte, version int) error {
@@ -14,7 +19,7 @@ func (x *execution) restore(state []byte, version int) error {
 	if len(state) == 0 {
 		version = ms.version()
 	}
-	x.encoded, x.version, x.status = state, version, StatusRunning // kept also when it does not migrate
+	x.hold(state, version) // also when it does not migrate
 	migrated, err := ms.migrate(state, version)
 	if err == nil && max(version, 1) != ms.version() && len(migrated) > x.stateLimit {
 		err = fmt.Errorf("%w: it has %d bytes then; at most %d are allowed", errMigration, len(migrated), x.stateLimit)

@@ -161,7 +161,7 @@ func (t *typeDef) payloadMigrations(ev *Event) (ms migrations, schema Schema, ok
 		}
 	case WaitCompleted: // of an alarm that fires
 		if a := t.alarms[ev.Name]; a != nil && ev.alarm() {
-			return a.migrations, a.in, true
+			return a.migrations, nil, true // none judged it when it was set
 		}
 	case Snapshot: // the checkpoint of a run function
 		return t.checkpoints, nil, t.run != nil
@@ -194,7 +194,7 @@ func (t *typeDef) migratePayloads(records []entryRecord) error {
 	for _, rec := range records {
 		for ev := range rec.all() {
 			ms, schema, ok := t.payloadMigrations(ev)
-			if !ok || max(ev.Version, 1) == ms.version() {
+			if !ok || max(ev.Version, 1) == ms.version() || rec.replaced(ev) {
 				continue
 			}
 			made, err := ms.payload(ev.Payload, ev.Version, schema)
@@ -210,11 +210,11 @@ func (t *typeDef) migratePayloads(records []entryRecord) error {
 	return nil
 }
 
-// answered reports whether records have the outcome of a call.
+// answered reports whether records have the outcome of a call, or cancel an alarm that had fired.
 func answered(records []entryRecord, id string) bool {
 	return slices.ContainsFunc(records, func(rec entryRecord) bool {
 		return slices.ContainsFunc(rec.Events, func(ev Event) bool {
-			return ev.ID == id && (ev.Type == CallCompleted || ev.Type == CallFailed)
+			return ev.ID == id && (ev.Type == CallCompleted || ev.Type == CallFailed || ev.Type == WaitCancelled)
 		})
 	})
 }
@@ -233,7 +233,7 @@ func (t *typeDef) migrateAlarms(settings []AlarmEntry, seq uint64) ([]AlarmEntry
 		if a.migrations.tooNew(s.Version) {
 			return nil, tooNew(what, s.Version, a.migrations)
 		}
-		made, err := a.migrations.payload(s.Payload, s.Version, a.in)
+		made, err := a.migrations.migrate(s.Payload, s.Version)
 		if err != nil {
 			return nil, fmt.Errorf("%s %w", what, err)
 		}

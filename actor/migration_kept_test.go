@@ -196,3 +196,103 @@ func TestMigrate_checkpoint(t *testing.T) {
 	d.next(tours1())
 	d.asks(addr, "see", `"a"`, `"a"`)
 }
+
+// TestMigrate_alarmBesideState: while a setting does not migrate, the state stays as it was recorded, and the old code goes on.
+func TestMigrate_alarmBesideState(t *testing.T) {
+	type shelf struct{ Items []string }
+	d := &deploy{world: newWorld(t)}
+	d.next(larders1())
+	d.asks(larder, "order", `{"Item":"bad"}`, "null")
+	o := NewObject[shelf]("larder", Migrate(2, func(s []string) (shelf, error) { return shelf{s}, nil }))
+	deliver := NewAlarm(o, "deliver", func(*shelf, Context, order2) error { return nil }, toOrder2)
+	NewMethod(o, "order", func(_ *shelf, ctx Context, in order2) (None, error) {
+		return None{}, deliver.Set(ctx, "", Now(ctx), in)
+	})
+	d.next(o)
+	d.asks(larder, "order", `{"Items":["x"]}`, "not sold any more (423")
+	if r := d.last(); r.StateVersion != 0 || len(r.Alarms) != 1 || r.Alarms[0].Version != 0 {
+		t.Errorf("the parked object has a state of version %d and alarms %+v", r.StateVersion, r.Alarms)
+	}
+	d.next(larders1())
+	d.asks(larder, "order", `{"Item":"tea"}`, "null")
+}
+
+// TestMigrate_alarmCancelled: one that had fired and was cancelled before its turn needs no payload of today.
+func TestMigrate_alarmCancelled(t *testing.T) {
+	bubble.Run(t, func(t *testing.T) {
+		d := &deploy{world: newWorld(t)}
+		release := make(chan struct{})
+		hold := NewStep("hold", func(ctx context.Context, _ None) (None, error) {
+			select {
+			case <-release:
+			case <-ctx.Done():
+			}
+			return None{}, ctx.Err()
+		})
+		o := larders1().(*Object[[]string])
+		NewMethod(o, "cancel", func(_ *[]string, ctx Context, _ None) (bool, error) {
+			_, err := hold.Run(ctx, None{})
+			return AlarmRef[order1]("deliver").Cancel(ctx, "bad"), err
+		})
+		d.next(o)
+		d.asks(larder, "order", `{"Item":"bad"}`, "null")
+		ask(d.h, larder, "cancel", "c", "null")
+		d.until("held", func() bool { return d.count(StepStarted) == 1 })
+		ask(d.h, larder, "wait", "w", "null")
+		d.until("queued", func() bool { return d.count(HookReceived) == 3 })
+		time.Sleep(2 * time.Hour)
+		d.until("fired", func() bool { return d.count(WaitCompleted) == 1 })
+		close(release)
+		d.until("cancelled", func() bool { return d.count(WaitCancelled) == 1 })
+		d.until("waits", func() bool { return d.count(StepStarted) == 2 })
+		d.next(larders2(toOrder2))
+		d.asks(larder, "list", "null", "[]")
+	})
+}
+
+// TestMigrate_checkpointReplaced: of two checkpoints in one record only the last one has to migrate.
+func TestMigrate_checkpointReplaced(t *testing.T) {
+	addr := Address{"tour", "k"}
+	d := &deploy{world: newWorld(t)}
+	d.next(tours1())
+	d.reads()
+	d.asks(addr, "see", `"a"`, `"a"`)
+	d.asks(addr, HookPause, "", "null")
+	d.send(addr, "see", `"x"`, CallHeader{})
+	d.send(addr, "see", `"y"`, CallHeader{})
+	d.until("received", func() bool { return d.count(HookReceived) == 3 })
+	d.asks(addr, HookUnpause, "", "null")
+	d.until("seen", func() bool { return d.count(CallCompleted) == 3 })
+	if n := d.count(Snapshot); n != 3 || !d.twoCheckpoints() {
+		t.Fatalf("%d checkpoints, of which no two are in one record", n)
+	}
+	d.next(tours2(MigrateCheckpoint(2, func(s string) (tour2, error) {
+		if s == "ax" {
+			return tour2{}, errors.New("it was replaced")
+		}
+		return tour2{strings.Split(s, "")}, nil
+	})))
+	d.asks(addr, "see", `"z"`, `"a x y z"`)
+}
+
+// twoCheckpoints reports whether a record has more than one.
+func (d *deploy) twoCheckpoints() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, e := range d.log {
+		rec, err := DecodeRecord(e.Body)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		n := 0
+		for _, ev := range rec.Events {
+			if ev.Type == Snapshot {
+				n++
+			}
+		}
+		if n > 1 {
+			return true
+		}
+	}
+	return false
+}

@@ -107,7 +107,7 @@ func (r *run) effect(ev *Event, seq uint64, at logPlace) *effect {
 		}
 	case RunStarted:
 		if ev.ReplyTo != "" {
-			return r.report(ev.ReplyTo, hasStarted(seq))
+			return r.report(ev.ReplyTo, &Outcome{Result: []byte("null"), Seq: seq})
 		}
 	case HookCreated:
 		if ev.Token == defaultToken(r.addr.Type, r.addr.Key, ev.Name) {

@@ -1,10 +1,9 @@
 package jetstream
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
+	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -60,17 +59,20 @@ func readDrain(payload []byte) (drainRequest, error) {
 	if len(payload) == 0 {
 		return drainRequest{}, nil
 	}
-	var req *drainRequest
-	strict := json.NewDecoder(bytes.NewReader(payload))
-	strict.DisallowUnknownFields()
-	if err := strict.Decode(&req); err != nil {
+	var fields map[string]any
+	if err := json.Unmarshal(payload, &fields); err != nil {
 		return drainRequest{}, err
 	}
-	if req == nil {
+	if fields == nil {
 		return drainRequest{}, errors.New("it is null")
 	}
-	if _, err := strict.Token(); !errors.Is(err, io.EOF) {
-		return drainRequest{}, errors.New("more follows the object")
+	var req drainRequest
+	for name, value := range fields {
+		off, ok := value.(bool)
+		if name != "off" || !ok {
+			return drainRequest{}, fmt.Errorf("field %q: want \"off\", true or false", name)
+		}
+		req.Off = off
 	}
-	return *req, nil
+	return req, nil
 }

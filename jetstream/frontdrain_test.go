@@ -39,6 +39,8 @@ func TestFront_Drain(t *testing.T) {
 		{subject: "acme.node.n%2E1.drain", payload: `{"off":true}{}`, code: "400"},
 		{subject: "acme.node.n%2E1.drain", payload: `{"off":true}}`, code: "400"},
 		{subject: "acme.node.n%2E1.drain", payload: `null`, code: "400"},
+		{subject: "acme.node.n%2E1.drain", payload: `{"off":null}`, code: "400"},
+		{subject: "acme.node.n%2E1.drain", payload: `{"OFF":true}`, code: "400"},
 		{subject: "acme.node.n%2E1.drain", payload: ` `, code: "400"},
 		{subject: "acme.node.n%2E1.drain", refusal: errors.New("it is alone"), code: "409", asked: true},
 		{subject: "acme.node.n%2E1.drain", refusal: actor.Errorf(actor.CodeUnavailable, "no lease"), code: "503", asked: true},

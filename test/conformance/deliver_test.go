@@ -106,14 +106,14 @@ func TestReplyTo_repeated(t *testing.T) {
 		harness.AskStored(t, nc, "hook."+s.hook, []byte(s.payload), header...)
 	}
 	got := map[string]string{}
-	for range 6 {
+	for range 5 {
 		m, err := told.NextMsg(5 * time.Second)
 		if err != nil {
 			t.Fatalf("after %v: %v", got, err)
 		}
 		got[strings.TrimPrefix(m.Subject, "_INBOX.told.")] = m.Header.Get("Nats-Service-Error-Code")
 	}
-	if diff := cmp.Diff(map[string]string{"first": "", "start": "", "start-again": "", "refused": "409", "other-start": "409", "last": ""}, got); diff != "" {
+	if diff := cmp.Diff(map[string]string{"first": "", "start": "", "refused": "409", "other-start": "409", "last": ""}, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	if r := harness.Ask(t, nc, "call.tally.a.add", []byte(`{"n":5}`), "Perdure-Call-Id", "x"); string(r.Data) != "5" {
