@@ -18,9 +18,12 @@ import (
 // filter, so more are filtered here.
 const maxFilters = 4
 
-// shortTail is up to how many messages are asked for one after another: a consumer on replicated streams is made on a
-// server that may just have died, and is then waited for.
-const shortTail = 512
+// shortTail is up to how many messages are read without a consumer, tailReads of them at a time: one on replicated streams is made
+// on a server that may just have died, and is then waited for.
+const (
+	shortTail = 512
+	tailReads = 16
+)
 
 // Tail implements [actor.EventLog]. Partitions of one log stream are read together. A message whose subject is
 // no object's, or an object's of another partition, is nobody's and left out.
@@ -63,7 +66,7 @@ func (l *Log) tailStream(ctx context.Context, i int, floors map[int]uint64, yiel
 		}
 		read := r.until
 		if end < from+shortTail {
-			read = r.oneByOne
+			read = r.withoutConsumer
 		}
 		return read(ctx, from+1, end, func(m *stored) error {
 			p, addr, err := l.store.names.ParseLog(m.Subject)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -140,4 +141,47 @@ func TestStore_getSlow(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestReader_withoutConsumer: several messages are asked for at a time, and given in order; those that are gone are left out.
+func TestReader_withoutConsumer(t *testing.T) {
+	natstest.InBubble(t, func(t *testing.T) {
+		opts := natstest.Options(t.TempDir())
+		opts.DontListen, opts.JetStream = true, false
+		server := natstest.Start(t, opts)
+		nc := natstest.Connect(t, server)
+		latency := 10 * time.Millisecond
+		_, err := nc.Subscribe("$JS.API.STREAM.MSG.GET.X", func(m *nats.Msg) {
+			var req getRequest
+			if err := json.Unmarshal(m.Data, &req); err != nil {
+				t.Error(err)
+			}
+			answer := fmt.Sprintf(`{"message":{"subject":"x","seq":%d}}`, req.Seq)
+			if req.Seq%5 == 0 {
+				answer = `{"error":{"code":404,"err_code":10037,"description":"no message found"}}`
+			}
+			time.AfterFunc(latency, func() { _ = m.Respond([]byte(answer)) })
+		})
+		if err := errors.Join(err, nc.Flush()); err != nil {
+			t.Fatal(err)
+		}
+		r := reader{store: &Store{nc: natstest.Connect(t, server)}, stream: "X"}
+		var got []uint64
+		begin := time.Now()
+		if err := r.withoutConsumer(t.Context(), 3, 500, func(m *stored) error { got = append(got, m.Seq); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(begin); took > 40*latency {
+			t.Errorf("took %v", took)
+		}
+		var want []uint64
+		for seq := uint64(3); seq <= 500; seq++ {
+			if seq%5 != 0 {
+				want = append(want, seq)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("got %v", got)
+		}
+	})
 }

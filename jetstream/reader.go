@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -115,26 +116,32 @@ func (r *reader) until(ctx context.Context, from, end uint64, fn func(*stored) e
 	}
 }
 
-// oneByOne calls fn for each message from from to end, whatever the filters, without a consumer. It goes on over failing
-// requests until ctx ends.
-func (r *reader) oneByOne(ctx context.Context, from, end uint64, fn func(*stored) error) error {
+// withoutConsumer calls fn for each message from from to end, whatever the filters. It asks for some at a time, each sequence by
+// itself: under load an answer takes 10 ms and more. It goes on over failing requests until ctx ends.
+func (r *reader) withoutConsumer(ctx context.Context, from, end uint64, fn func(*stored) error) error {
 	for next := max(from, 1); next <= end; {
-		m, err := r.store.get(ctx, r.stream, getRequest{Seq: next, NextFor: ">"})
-		switch {
-		case errors.Is(err, errNoMessage), err == nil && m.Seq > end:
-			return nil
-		case err != nil && ctx.Err() != nil:
-			return fmt.Errorf("read stream %s from %d: %w", r.stream, next, err)
-		case err != nil:
-			if waitFor(ctx, firstRetry) != nil {
-				return fmt.Errorf("read stream %s from %d: %w", r.stream, next, err)
+		n := int(min(end-next+1, tailReads)) //nolint:gosec // a few
+		found, errs := make([]*stored, n), make([]error, n)
+		var asks sync.WaitGroup
+		for i := range found {
+			asks.Go(func() { found[i], errs[i] = r.store.get(ctx, r.stream, getRequest{Seq: next + uint64(i)}) }) //nolint:gosec // not negative
+		}
+		asks.Wait()
+		for i, m := range found {
+			if err := errs[i]; errors.Is(err, errNoMessage) {
+				next++
+				continue
+			} else if err != nil {
+				if waitFor(ctx, firstRetry) != nil {
+					return fmt.Errorf("read stream %s at %d: %w", r.stream, next, err)
+				}
+				break // from there on
 			}
-			continue
+			if err := fn(m); err != nil {
+				return err
+			}
+			next++
 		}
-		if err := fn(m); err != nil {
-			return err
-		}
-		next = m.Seq + 1
 	}
 	return nil
 }
