@@ -50,9 +50,10 @@ func BenchmarkChunks_latency(b *testing.B) {
 				if err != nil {
 					return err
 				}
-				if seen(); nc.Flush() != nil {
-					return errEarly
+				if err := nc.Flush(); err != nil {
+					return err
 				}
+				seen() // what is written from here on reaches it
 				for {
 					if m, err := sub.NextMsgWithContext(b.Context()); err != nil {
 						return err
