@@ -157,12 +157,22 @@ func (r *Record) all() iter.Seq[*Event] {
 	}
 }
 
-// replaced reports whether ev came before the checkpoint that the record ends with, which says what still counts of it.
-func (r *Record) replaced(ev *Event) bool {
+// settles reports whether ev is the outcome of this call, or takes back this alarm that has fired.
+func (ev *Event) settles(id string) bool {
+	return ev.ID == id && (ev.Type == CallCompleted || ev.Type == CallFailed || ev.Type == WaitCancelled)
+}
+
+// checkpoint is where among the record's events that is from which code goes on, with what Compacted has; -1: there is none.
+func (r *Record) checkpoint() int {
 	if r.Compacted == nil {
-		return false
+		return -1
 	}
-	for i := range max(lastSnapshot(r.Events), 0) {
+	return lastSnapshot(r.Events)
+}
+
+// replaced reports whether ev came before the record's checkpoint.
+func (r *Record) replaced(ev *Event) bool {
+	for i := range max(r.checkpoint(), 0) {
 		if &r.Events[i] == ev {
 			return true
 		}

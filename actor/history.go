@@ -21,7 +21,7 @@ func workflowHistory(records []entryRecord) replayable {
 	late := false
 	for n, rec := range records {
 		first := 0
-		if i := lastSnapshot(rec.Events); n == 0 && i >= 0 && rec.Compacted != nil {
+		if i := rec.checkpoint(); n == 0 && i >= 0 {
 			r.compacted, r.snapshot, r.begin, first = rec.Compacted, &rec.Events[i], rec.Events[i].At, i+1
 		}
 		for i, ev := range rec.Events {

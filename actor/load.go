@@ -303,9 +303,7 @@ func (r *run) nextIndex() Index {
 
 // answers reports whether the turn has the outcome of a call.
 func (r *run) answers(id string) bool {
-	return slices.ContainsFunc(r.x.journal.out, func(ev Event) bool {
-		return ev.ID == id && (ev.Type == CallCompleted || ev.Type == CallFailed || ev.Type == WaitCancelled)
-	})
+	return slices.ContainsFunc(r.x.journal.out, func(ev Event) bool { return ev.settles(id) })
 }
 
 // observeOpen notes where calls without outcome stand.

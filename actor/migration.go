@@ -213,9 +213,7 @@ func (t *typeDef) migratePayloads(records []entryRecord) error {
 // answered reports whether records have the outcome of a call, or cancel an alarm that had fired.
 func answered(records []entryRecord, id string) bool {
 	return slices.ContainsFunc(records, func(rec entryRecord) bool {
-		return slices.ContainsFunc(rec.Events, func(ev Event) bool {
-			return ev.ID == id && (ev.Type == CallCompleted || ev.Type == CallFailed || ev.Type == WaitCancelled)
-		})
+		return slices.ContainsFunc(rec.Events, func(ev Event) bool { return ev.settles(id) })
 	})
 }
 

@@ -150,19 +150,18 @@ func (r *run) effect(ev *Event, seq uint64, at logPlace) *effect {
 
 // outcomeEffect tells the outcome of a call to the subject that it named, and keeps a send that nobody has applied.
 func (r *run) outcomeEffect(ev *Event, seq uint64) *effect {
-	cfg := &r.host.cfg
-	to, o, sent := ev.ReplyTo, outcomeOf(ev, seq), *ev
+	to, sent := ev.ReplyTo, *ev
+	told := r.report(to, outcomeOf(ev, seq))
 	switch {
 	case ev.Inbox != 0:
-		o.Run, o.Node = r.addr.String(), cfg.Node
 		return &effect{name: "keep dead letter", do: func(ctx context.Context) error {
 			if err := r.keepUntaken(ctx, &sent, seq); err != nil || to == "" {
 				return err
 			}
-			return cfg.Outlet.Outcome(ctx, to, o)
+			return told.do(ctx)
 		}}
 	case to != "":
-		return r.report(to, o)
+		return told
 	}
 	return nil
 }

@@ -19,7 +19,7 @@ func (x *execution) recall(records []entryRecord) {
 	clear(x.waits)
 	for n, rec := range records {
 		events := rec.Events
-		if i := lastSnapshot(events); n == 0 && i >= 0 && rec.Compacted != nil {
+		if i := rec.checkpoint(); n == 0 && i >= 0 {
 			x.encoded = events[i].Payload
 			events = slices.Concat(rec.Compacted, events[i+1:])
 		}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/perdure/perdure"
 	"github.com/perdure/perdure/actor"
-	"github.com/perdure/perdure/internal/natstest"
 	"github.com/perdure/perdure/test/harness"
 	"github.com/perdure/perdure/test/objects"
 )
@@ -29,12 +27,7 @@ const (
 func TestKill_Alarms(t *testing.T) {
 	kills, seed := harness.Number(t, "N", 2), harness.Number(t, "SEED", int(time.Now().UnixNano()))
 	t.Logf("SEED=%d N=%d", seed, kills)
-	dir := t.TempDir()
-	program := harness.Program{
-		Binary: harness.Build(t, "github.com/perdure/perdure/test/node"),
-		Store:  filepath.Join(dir, "store"), Listen: fmt.Sprintf("127.0.0.1:%d", natstest.FreePort(t)),
-		Args: []string{"--sync", []string{"interval", "always"}[seed&1], "--idle", "1s", "--log-level", "warn"},
-	}
+	program := program(t, t.TempDir(), seed, "--idle", "1s")
 	p := &peal{
 		t: t, program: program, node: program.Start(t), conn: program.Connect(t), rand: rand.New(rand.NewPCG(uint64(seed), 3)), want: map[string][]string{},
 	}
@@ -64,11 +57,7 @@ func TestKill_Alarms(t *testing.T) {
 			t.Errorf("tower %s: rang %v, want %v", key, rang, p.want[key])
 		}
 	}
-	logs, foreign := harness.Logs(t, p.conn)
-	if foreign > 0 {
-		t.Errorf("%d messages in the logs are no records", foreign)
-	}
-	harness.CheckLogs(t, logs)
+	soundLogs(t, p.conn)
 }
 
 // peal is towers whose bells ring, and what they are to ring.

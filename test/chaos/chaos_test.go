@@ -16,7 +16,6 @@ import (
 
 	"github.com/perdure/perdure"
 	"github.com/perdure/perdure/actor"
-	"github.com/perdure/perdure/internal/natstest"
 	"github.com/perdure/perdure/test/harness"
 	"github.com/perdure/perdure/test/objects"
 )
@@ -36,11 +35,8 @@ func TestKill(t *testing.T) {
 	t.Logf("SEED=%d N=%d", seed, kills)
 	dir := t.TempDir()
 	journal := filepath.Join(dir, "steps")
-	program := harness.Program{
-		Binary: harness.Build(t, "github.com/perdure/perdure/test/node"),
-		Store:  filepath.Join(dir, "store"), Listen: fmt.Sprintf("127.0.0.1:%d", natstest.FreePort(t)),
-		Args: []string{"--sync", []string{"interval", "always"}[seed&1], "--idle", "2s", "--log-level", "warn"}, Env: []string{"STEP_JOURNAL=" + journal},
-	}
+	program := program(t, dir, seed, "--idle", "2s")
+	program.Env = []string{"STEP_JOURNAL=" + journal}
 	node := program.Start(t)
 	node.AwaitUp(t, 30*time.Second)
 	load := &load{t: t, register: harness.NewRegister(), stop: make(chan struct{})}
@@ -90,11 +86,7 @@ func TestKill(t *testing.T) {
 			t.Errorf("%s: replayed cold to %s, was %s", run, second[run], state)
 		}
 	}
-	logs, foreign := harness.Logs(t, nc)
-	if foreign > 0 {
-		t.Errorf("%d messages in the logs are no records", foreign)
-	}
-	harness.CheckLogs(t, logs)
+	logs := soundLogs(t, nc)
 	steps := harness.NewStepCheck("first", "second")
 	for _, records := range logs {
 		for _, r := range records {

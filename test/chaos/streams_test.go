@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/perdure/perdure"
 	"github.com/perdure/perdure/actor"
-	"github.com/perdure/perdure/internal/natstest"
 	"github.com/perdure/perdure/test/harness"
 	"github.com/perdure/perdure/test/objects"
 )
@@ -26,12 +24,7 @@ const words = 1000
 func TestKill_Streams(t *testing.T) {
 	kills, seed := harness.Number(t, "N", 5), harness.Number(t, "SEED", int(time.Now().UnixNano()))
 	t.Logf("SEED=%d N=%d", seed, kills)
-	dir := t.TempDir()
-	program := harness.Program{
-		Binary: harness.Build(t, "github.com/perdure/perdure/test/node"),
-		Store:  filepath.Join(dir, "store"), Listen: fmt.Sprintf("127.0.0.1:%d", natstest.FreePort(t)),
-		Args: []string{"--sync", []string{"interval", "always"}[seed&1], "--log-level", "warn"},
-	}
+	program := program(t, t.TempDir(), seed)
 	stage := &stage{
 		t: t, program: program, node: program.Start(t), conn: program.Connect(t), rand: rand.New(rand.NewPCG(uint64(seed), 2)), left: kills,
 	}
@@ -48,11 +41,7 @@ func TestKill_Streams(t *testing.T) {
 	if n := harness.Consumers(t, stage.conn, "PERDURE_OUT"); n > 0 {
 		t.Errorf("the output streams have %d consumers: readers need none", n)
 	}
-	logs, foreign := harness.Logs(t, stage.conn)
-	if foreign > 0 {
-		t.Errorf("%d messages in the logs are no records", foreign)
-	}
-	harness.CheckLogs(t, logs)
+	soundLogs(t, stage.conn)
 }
 
 // stage is where speeches are given, and who gives them dies.

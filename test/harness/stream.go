@@ -48,13 +48,13 @@ func EachMessage(tb testing.TB, nc *nats.Conn, name string, fn func(m Message)) 
 		tb.Fatalf("read stream %s: %v", name, err)
 	}
 	defer it.Stop()
-	for n := 0; ; n++ {
+	for n := 0; ; {
 		m, err := it.Next(jetstream.NextMaxWait(2 * time.Second))
-		for errors.Is(err, nats.ErrTimeout) && ctx.Err() == nil {
+		if errors.Is(err, nats.ErrTimeout) && ctx.Err() == nil {
 			if info, err := consumer.Info(ctx); err == nil && info.NumPending == 0 {
 				return // the last ones were removed meanwhile
 			}
-			m, err = it.Next(jetstream.NextMaxWait(2 * time.Second))
+			continue
 		}
 		if err != nil {
 			tb.Fatalf("read stream %s after %d messages: %v", name, n, err)
@@ -63,6 +63,7 @@ func EachMessage(tb testing.TB, nc *nats.Conn, name string, fn func(m Message)) 
 		if err != nil {
 			tb.Fatalf("read stream %s: %v", name, err)
 		}
+		n++
 		fn(Message{m.Subject(), meta.Sequence.Stream, meta.Timestamp, m.Headers(), m.Data()})
 		if meta.NumPending == 0 {
 			return
