@@ -17,6 +17,14 @@ const (
 	getPatience = time.Second
 )
 
+// The same for a part of a large record: 8 MB take seconds over a slow link, or on a slow machine, and each that is asked for once
+// more without need delays all that follow by as much.
+const (
+	partTimeout  = 30 * time.Second
+	partPatience = 3 * time.Second
+	partMemory   = time.Minute
+)
+
 var errNoMessage = errors.New("no message")
 
 // getRequest asks for one message of a stream: by sequence, the last of a subject, or the next of a subject from
@@ -55,10 +63,16 @@ func (e apiError) failure() error {
 	return e.Error
 }
 
-// ask makes one request to the JetStream API. Its error may be one that the server answered.
+// ask makes one request to the JetStream API, and waits for its answer for getTimeout at most. Its error may be one that the
+// server answered.
 func (s *Store) ask(ctx context.Context, subject string, req any, resp interface{ failure() error }) error {
 	ctx, cancel := context.WithTimeout(ctx, getTimeout)
 	defer cancel()
+	return s.request(ctx, subject, req, resp)
+}
+
+// request is ask for as long as ctx says.
+func (s *Store) request(ctx context.Context, subject string, req any, resp interface{ failure() error }) error {
 	body, err := json.Marshal(req)
 	if err != nil {
 		return fmt.Errorf("encode request: %w", err)
@@ -76,8 +90,12 @@ func (s *Store) ask(ctx context.Context, subject string, req any, resp interface
 // get reads one message from the stream's leader, never from a replica that may lag. A header that cannot be
 // read is left out: anyone may have published it. Error: errNoMessage.
 func (s *Store) get(ctx context.Context, stream string, req getRequest) (*stored, error) {
-	pulse := s.reads.of(stream, getPatience)
-	return untilAnswered(ctx, getTimeout, pulse.lost, func(ctx context.Context, _ bool) (*stored, error) {
+	within, least, memory := getTimeout, getPatience, briefly
+	if stream == s.names.BlobsStream() {
+		within, least, memory = partTimeout, partPatience, partMemory
+	}
+	pulse := s.reads.of(stream, least, memory)
+	return untilAnswered(ctx, within, pulse.lost, func(ctx context.Context, _ bool) (*stored, error) {
 		sent := time.Now()
 		m, err := s.getOnce(ctx, stream, req)
 		if err == nil || errors.Is(err, errNoMessage) {
@@ -87,10 +105,10 @@ func (s *Store) get(ctx context.Context, stream string, req getRequest) (*stored
 	})
 }
 
-// getOnce is get without a repetition of what was lost.
+// getOnce is get without a repetition of what was lost, for as long as ctx says.
 func (s *Store) getOnce(ctx context.Context, stream string, req getRequest) (*stored, error) {
 	var resp getResponse
-	return resp.stored(s.ask(ctx, "STREAM.MSG.GET."+stream, req, &resp))
+	return resp.stored(s.request(ctx, "STREAM.MSG.GET."+stream, req, &resp))
 }
 
 // stored is the message of an answer, or err, or that there is none.

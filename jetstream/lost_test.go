@@ -29,6 +29,10 @@ func TestLog_lost(t *testing.T) {
 			_, err := l.Last(t.Context(), addr)
 			return err
 		}, actor.ErrNoRecord, lostFor + getPatience + askAgain},
+		"a read of a part": {func(t *testing.T, l *Log) error {
+			_, err := l.store.get(t.Context(), l.store.names.BlobsStream(), getRequest{Seq: 1})
+			return err
+		}, errNoMessage, lostFor + partPatience + askAgain},
 		"an append": {func(t *testing.T, l *Log) error {
 			_, err := l.Append(t.Context(), entry(addr, "t1", "{}"), 0)
 			return err
@@ -78,7 +82,7 @@ func TestProvision_leaderless(t *testing.T) {
 	})
 }
 
-// slowReads is a store whose server answers reads of a stream one after another, each after a while.
+// slowReads is a store whose server answers reads one after another, each after a while.
 func slowReads(t *testing.T, each time.Duration) *Store {
 	t.Helper()
 	opts := natstest.Options(t.TempDir())
@@ -90,7 +94,7 @@ func slowReads(t *testing.T, each time.Duration) *Store {
 		t.Fatal(err)
 	}
 	ctx := t.Context()
-	sub, err := server.Subscribe("$JS.API.STREAM.MSG.GET.X", func(m *nats.Msg) {
+	sub, err := server.Subscribe("$JS.API.STREAM.MSG.GET.*", func(m *nats.Msg) {
 		select {
 		case <-time.After(each):
 		case <-ctx.Done():
@@ -109,16 +113,22 @@ func slowReads(t *testing.T, each time.Duration) *Store {
 // TestStore_getSlow: reads from a server that is slow, or behind, are answered. Reads that were repeated because of that would be in
 // the way of each other.
 func TestStore_getSlow(t *testing.T) {
+	parts := Names{}.BlobsStream()
 	for _, tc := range []struct {
+		stream         string
 		each           time.Duration
 		readers, reads int
 	}{
-		{900 * time.Millisecond, 1, 20},
-		{1100 * time.Millisecond, 1, 20},
-		{1500 * time.Millisecond, 1, 20},
-		{1900 * time.Millisecond, 1, 20},
-		{4 * time.Millisecond, 800, 4},
-		{time.Millisecond, 3000, 4},
+		{"X", 900 * time.Millisecond, 1, 20},
+		{"X", 1100 * time.Millisecond, 1, 20},
+		{"X", 1500 * time.Millisecond, 1, 20},
+		{"X", 1900 * time.Millisecond, 1, 20},
+		{"X", 4 * time.Millisecond, 800, 4},
+		{"X", time.Millisecond, 3000, 4},
+		{parts, 2500 * time.Millisecond, 1, 9},
+		{parts, 5500 * time.Millisecond, 1, 9},
+		{parts, 8500 * time.Millisecond, 1, 9},
+		{parts, 1500 * time.Millisecond, 8, 9},
 	} {
 		t.Run(fmt.Sprint(tc), func(t *testing.T) {
 			natstest.InBubble(t, func(t *testing.T) {
@@ -128,7 +138,7 @@ func TestStore_getSlow(t *testing.T) {
 				for range tc.readers {
 					readers.Go(func() {
 						for range tc.reads {
-							if _, err := s.get(t.Context(), "X", getRequest{Seq: 1}); err != nil {
+							if _, err := s.get(t.Context(), tc.stream, getRequest{Seq: 1}); err != nil {
 								failed.Add(1)
 							}
 						}

@@ -62,7 +62,7 @@ func (p *publisher) publish(ctx context.Context, m *nats.Msg, stream string) (ui
 	if err := p.conn.PublishMsg(m); err != nil {
 		return 0, sendOutcome(err)
 	}
-	sent, pulse := time.Now(), p.appends.of(stream, appendPatience)
+	sent, pulse := time.Now(), p.appends.of(stream, appendPatience, briefly)
 	through := sent.Add(time.Duration(len(m.Data)) * appendPerMiB >> 20)
 	a, err := p.await(ctx, answers, lost, func() bool { return time.Since(through) >= appendTimeout || pulse.lost(through, 1) })
 	if errors.Is(err, nats.ErrTimeout) {

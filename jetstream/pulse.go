@@ -12,7 +12,8 @@ import (
 // A request is lost when it has waited for long, and a later one was answered. While none is, one request in a while is
 // repeated to find out whether the stream answers again.
 type pulse struct {
-	least time.Duration // for which a request is not taken for lost, however fast others are
+	least  time.Duration // for which a request is not taken for lost, however fast others are
+	memory time.Duration // after which half of what answers took is not believed any more
 
 	mu       sync.Mutex
 	answered time.Time     // when the latest request that was answered was sent
@@ -24,13 +25,13 @@ type pulse struct {
 const (
 	// patience is after how many times what answers take a request is perhaps lost.
 	patience = 4
-	// forgotten is after which half of what answers took is not believed any more: a stream that elects a leader is slow once.
-	forgotten = 2 * time.Second
+	// briefly is the memory for small answers: a stream that elects a leader is slow once.
+	briefly = 2 * time.Second
 )
 
 // about returns what answers take.
 func (p *pulse) about(now time.Time) time.Duration {
-	return time.Duration(float64(p.takes) * math.Exp2(-float64(now.Sub(p.learned))/float64(forgotten)))
+	return time.Duration(float64(p.takes) * math.Exp2(-float64(now.Sub(p.learned))/float64(p.memory)))
 }
 
 // heard notes that a request was answered. What answers take is longer at once, and shorter little by little.
@@ -77,15 +78,15 @@ type pulses struct {
 	byStream map[string]*pulse
 }
 
-// of returns the pulse of a stream, whose requests are not taken for lost before least.
-func (p *pulses) of(stream string, least time.Duration) *pulse {
+// of returns the pulse of a stream, whose requests are not taken for lost before least, with this memory.
+func (p *pulses) of(stream string, least, memory time.Duration) *pulse {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.byStream == nil {
 		p.byStream = map[string]*pulse{}
 	}
 	if p.byStream[stream] == nil {
-		p.byStream[stream] = &pulse{least: least}
+		p.byStream[stream] = &pulse{least: least, memory: memory}
 	}
 	return p.byStream[stream]
 }
