@@ -14,6 +14,7 @@ import (
 
 	"github.com/perdure/perdure/actor"
 	"github.com/perdure/perdure/internal/natstest"
+	"github.com/perdure/perdure/internal/race"
 )
 
 var (
@@ -293,14 +294,14 @@ func TestChunks_restart(t *testing.T) {
 // TestChunks_many: one stream with many readers, then many streams with a reader each, without any consumer.
 func TestChunks_many(t *testing.T) {
 	readers, streams, n := 500, 1000, uint64(20)
-	if testing.Short() {
+	if testing.Short() || race.Enabled {
 		readers, streams = 100, 200
 	}
 	opts := natstest.Options(t.TempDir())
 	opts.JetStreamLimits.DefaultMaxConsumers = 1
 	srv := natstest.Start(t, opts)
 	r := &rig{server: srv, store: provision(t, natstest.Connect(t, srv), Config{Partitions: 1, LogStreams: 1})}
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), guard)
 	defer cancel()
 	c, o := r.client(t), r.outputs(t)
 	var g errgroup.Group

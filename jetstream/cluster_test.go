@@ -97,7 +97,7 @@ func TestCluster_leaderKilled(t *testing.T) {
 		t.Skip("needs seconds of real time")
 	}
 	servers := natstest.Cluster(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), guard)
 	defer cancel()
 	admin := provision(t, natstest.Connect(t, servers[0]), Config{Partitions: 4, LogStreams: 1, Replicas: 3})
 	stream, err := admin.js.Stream(ctx, admin.names.LogStream(0))
@@ -213,7 +213,7 @@ func TestCluster_leasesOfTwo(t *testing.T) {
 	natstest.Stop(servers[returns])
 	natstest.Stop(servers[leader])
 	natstest.Start(t, opts[returns])
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), guard)
 	defer cancel()
 	for {
 		asking, cancel := context.WithTimeout(ctx, time.Second)
@@ -235,7 +235,7 @@ func TestCluster_outputsLeaderKilled(t *testing.T) {
 		t.Skip("needs seconds of real time")
 	}
 	servers := natstest.Cluster(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), guard)
 	defer cancel()
 	admin := provision(t, natstest.Connect(t, servers[0]), Config{Partitions: 4, LogStreams: 1, Replicas: 3})
 	stream, err := admin.js.Stream(ctx, admin.names.OutStream())

@@ -74,7 +74,7 @@ func emitAll(ctx context.Context, o *Outputs, last uint64, chunks ...*actor.Chun
 
 func mustEmit(t testing.TB, o *Outputs, last uint64, chunks ...*actor.Chunk) uint64 {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), guard)
 	defer cancel()
 	seq, err := emitAll(ctx, o, last, chunks...)
 	if err != nil {

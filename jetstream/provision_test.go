@@ -20,7 +20,7 @@ import (
 
 func provision(t testing.TB, nc *nats.Conn, cfg Config) *Store {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), guard)
 	defer cancel()
 	s, err := Provision(ctx, nc, cfg)
 	if err != nil {

@@ -91,9 +91,12 @@ func (r *rig) cuttable(t *testing.T) (*Log, *natstest.Wire) {
 	return r.store.Log(nc), w
 }
 
+// guard is how long what must not hang may take. It is much more than it takes: machines may be slow and busy.
+const guard = 2 * time.Minute
+
 func short(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), guard)
 	t.Cleanup(cancel)
 	return ctx
 }
