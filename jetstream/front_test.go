@@ -286,9 +286,20 @@ func TestFront_Forward(t *testing.T) {
 	startFront(t, s, "n1", never, nil)
 	nc := natstest.Connect(t, s)
 
+	// timely is the answer to a call that has little time. 504 says only that an owner was being asked when time was up.
+	timely := func(t *testing.T) (m *nats.Msg) {
+		t.Helper()
+		for range 50 {
+			m = request(t, nc, "call.tally.alice.add", "", HeaderTimeout, "100ms")
+			if m.Header.Get(HeaderErrorCode) != "504" {
+				break
+			}
+		}
+		return m
+	}
+
 	t.Run("no owner", func(t *testing.T) {
-		m := request(t, nc, "call.tally.alice.add", "", HeaderTimeout, "100ms")
-		if m.Header.Get(HeaderErrorCode) != "503" {
+		if m := timely(t); m.Header.Get(HeaderErrorCode) != "503" {
 			t.Errorf("got %s", m.Data)
 		}
 	})
@@ -343,8 +354,7 @@ func TestFront_Forward(t *testing.T) {
 	})
 	t.Run("disowned", func(t *testing.T) {
 		owner.Disown(p)
-		m := request(t, nc, "call.tally.alice.add", "", HeaderTimeout, "100ms")
-		if m.Header.Get(HeaderErrorCode) != "503" || owner.Owns(p) {
+		if m := timely(t); m.Header.Get(HeaderErrorCode) != "503" || owner.Owns(p) {
 			t.Errorf("got %s", m.Data)
 		}
 	})
