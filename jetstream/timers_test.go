@@ -42,12 +42,19 @@ func testTimers(t *testing.T, r *rig) {
 			t.Fatal(err)
 		}
 	}
-	arm("cancelled", 500*time.Millisecond)
+	arm("cancelled", time.Hour) // TestTimers_time shows that it does not fire
 	arm("one", 100*time.Millisecond)
 	arm("far", time.Hour)
 	arm("far", 0) // armed already: nothing changes
+	schedule := getRequest{LastFor: r.store.names.Timer(r.store.Partition(addr), addr, "cancelled")}
+	if _, err := r.store.get(ctx, r.store.names.TimersStream(), schedule); err != nil {
+		t.Errorf("the schedule of an armed timer: %v", err)
+	}
 	if err := timers.Cancel(ctx, addr, "cancelled"); err != nil {
 		t.Fatal(err)
+	}
+	if _, err := r.store.get(ctx, r.store.names.TimersStream(), schedule); !errors.Is(err, errNoMessage) {
+		t.Errorf("the schedule of a cancelled timer: %v, want none", err)
 	}
 	if err := timers.Cancel(ctx, addr, "never armed"); err != nil {
 		t.Fatal(err)
@@ -97,10 +104,15 @@ func TestTimers_time(t *testing.T) {
 		s := provision(t, natstest.Connect(t, srv), Config{Partitions: 2, LogStreams: 1})
 		addr := actor.Address{Type: "t", Key: "x"}
 		start := time.Now()
-		for id, after := range map[string]time.Duration{"soon": 10*time.Second + 345*time.Millisecond, "later": time.Hour + time.Millisecond} {
+		for id, after := range map[string]time.Duration{
+			"cancelled": 5 * time.Second, "soon": 10*time.Second + 345*time.Millisecond, "later": time.Hour + time.Millisecond,
+		} {
 			if err := s.Timers().Arm(t.Context(), addr, id, start.Add(after)); err != nil {
 				t.Fatal(err)
 			}
+		}
+		if err := s.Timers().Cancel(t.Context(), addr, "cancelled"); err != nil {
+			t.Fatal(err)
 		}
 		check := func(s *Store, n int, id string, due, late time.Duration) {
 			t.Helper()
