@@ -108,9 +108,16 @@ func entry(addr actor.Address, turn string, body string) *actor.Entry {
 // mustAppend appends until it is written: a replicated stream may answer a conflict although there is none.
 func mustAppend(t *testing.T, l *Log, e *actor.Entry, expected uint64) uint64 {
 	t.Helper()
-	seq, err := l.Append(short(t), e, expected)
+	seq, _ := mustAppendTries(t, l, e, expected)
+	return seq
+}
+
+// mustAppendTries is [mustAppend], and returns how many appends were in vain, or perhaps so.
+func mustAppendTries(t *testing.T, l *Log, e *actor.Entry, expected uint64) (seq uint64, failed int) {
+	t.Helper()
+	seq, outcomes, err := appendSurely(short(t), l, e, expected)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return seq
+	return seq, outcomes["refused"] + outcomes["conflict"] + outcomes["unknown"]
 }
