@@ -46,7 +46,7 @@ func TestClient_Call(t *testing.T) {
 		case "fail":
 			req.Reply(&actor.Outcome{Run: "tally/alice", Seq: 9, Err: &actor.Error{Code: actor.CodeUser, Message: "no", Source: actor.SourceObject, Details: json.RawMessage(`{"a":1}`)}})
 		case "header":
-			req.Reply(&actor.Outcome{Result: fmt.Appendf(nil, `{"id":%q,"timeout":%t,"wait":%q}`, req.Header.CallID, req.Header.Timeout > 4*time.Second, req.Header.Wait)})
+			req.Reply(&actor.Outcome{Result: fmt.Appendf(nil, `{"id":%q,"timeout":%t,"wait":%q}`, req.Header.CallID, req.Header.Timeout > 30*time.Second, req.Header.Wait)})
 		default:
 			answer(req)
 		}
@@ -104,7 +104,7 @@ func TestClient_Call(t *testing.T) {
 		wantCode(t, err, 413)
 	})
 	t.Run("headers", func(t *testing.T) {
-		o, err := c.Call(ctx, alice, "header", nil, actor.CallHeader{CallID: "c1", Timeout: 5 * time.Second, Wait: actor.WaitEnd})
+		o, err := c.Call(ctx, alice, "header", nil, actor.CallHeader{CallID: "c1", Timeout: time.Minute, Wait: actor.WaitEnd})
 		if err != nil || string(o.Result) != `{"id":"c1","timeout":true,"wait":"end"}` {
 			t.Errorf("got %+v, %v", o, err)
 		}
@@ -274,57 +274,60 @@ func TestClient_RepeatsAfterLostConnection(t *testing.T) {
 	})
 }
 
+// TestClient_Send is in virtual time: a send whose answer takes a second is repeated, and stored twice.
 func TestClient_Send(t *testing.T) {
-	s := callServer(t)
-	nc := natstest.Connect(t, s)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx := t.Context()
-	stream, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "PERDURE_INBOX", Subjects: []string{"hook.*.*.*"}, MaxMsgs: 3, Discard: jetstream.DiscardNew})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var after atomic.Uint64
-	host := echoHost("n1")
-	answer := host.call
-	host.call = func(req *actor.Request) { after.Store(req.Header.After); answer(req) }
-	startFront(t, s, "n1", host, allPartitions)
-	c := NewClient(nc, ClientConfig{})
-
-	for want := range uint64(2) {
-		seq, err := c.Send(ctx, alice, "add", []byte(`1`), actor.CallHeader{})
-		if err != nil || seq != want+1 {
-			t.Fatalf("got %d, %v, want %d", seq, err, want+1)
+	natstest.InBubble(t, func(t *testing.T) {
+		s := natstest.Bubble(t)
+		nc := natstest.Connect(t, s)
+		js, err := jetstream.New(nc)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	m, err := stream.GetMsg(ctx, 2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if m.Subject != "hook.tally.alice.add" || m.Header.Get(HeaderCallID) == "" || m.Header.Get(nats.MsgIdHdr) != "" {
-		t.Errorf("stored %s %v", m.Subject, m.Header)
-	}
-	if _, err := c.Call(ctx, actor.Address{Type: "tally", Key: "bob"}, "add", nil, actor.CallHeader{}); err != nil || after.Load() != 0 {
-		t.Errorf("a call to another object says after %d, %v", after.Load(), err)
-	}
-	if _, err := c.Call(ctx, alice, "add", nil, actor.CallHeader{}); err != nil || after.Load() != 2 {
-		t.Errorf("the call that follows says after %d, %v", after.Load(), err)
-	}
-	if _, err := c.Call(ctx, alice, "add", nil, actor.CallHeader{}); err != nil || after.Load() != 0 {
-		t.Errorf("a second call says after %d, %v", after.Load(), err)
-	}
-	if _, err := c.Call(ctx, alice, "add", nil, actor.CallHeader{After: 77}); err != nil || after.Load() != 77 {
-		t.Errorf("a given After becomes %d, %v", after.Load(), err)
-	}
-	if _, err := c.Send(ctx, alice, "add", nil, actor.CallHeader{}); err != nil {
-		t.Fatal(err)
-	}
-	_, err = c.Send(ctx, alice, "add", nil, actor.CallHeader{})
-	if e := failure(t, err, 429); string(e.Details) != `{"limit":"inbox"}` {
-		t.Errorf("got %+v", e)
-	}
+		ctx := t.Context()
+		stream, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "PERDURE_INBOX", Subjects: []string{"hook.*.*.*"}, MaxMsgs: 3, Discard: jetstream.DiscardNew})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var after atomic.Uint64
+		host := echoHost("n1")
+		answer := host.call
+		host.call = func(req *actor.Request) { after.Store(req.Header.After); answer(req) }
+		startFront(t, s, "n1", host, allPartitions)
+		c := NewClient(nc, ClientConfig{})
+
+		for want := range uint64(2) {
+			seq, err := c.Send(ctx, alice, "add", []byte(`1`), actor.CallHeader{})
+			if err != nil || seq != want+1 {
+				t.Fatalf("got %d, %v, want %d", seq, err, want+1)
+			}
+		}
+		m, err := stream.GetMsg(ctx, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Subject != "hook.tally.alice.add" || m.Header.Get(HeaderCallID) == "" || m.Header.Get(nats.MsgIdHdr) != "" {
+			t.Errorf("stored %s %v", m.Subject, m.Header)
+		}
+		if _, err := c.Call(ctx, actor.Address{Type: "tally", Key: "bob"}, "add", nil, actor.CallHeader{}); err != nil || after.Load() != 0 {
+			t.Errorf("a call to another object says after %d, %v", after.Load(), err)
+		}
+		if _, err := c.Call(ctx, alice, "add", nil, actor.CallHeader{}); err != nil || after.Load() != 2 {
+			t.Errorf("the call that follows says after %d, %v", after.Load(), err)
+		}
+		if _, err := c.Call(ctx, alice, "add", nil, actor.CallHeader{}); err != nil || after.Load() != 0 {
+			t.Errorf("a second call says after %d, %v", after.Load(), err)
+		}
+		if _, err := c.Call(ctx, alice, "add", nil, actor.CallHeader{After: 77}); err != nil || after.Load() != 77 {
+			t.Errorf("a given After becomes %d, %v", after.Load(), err)
+		}
+		if _, err := c.Send(ctx, alice, "add", nil, actor.CallHeader{}); err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.Send(ctx, alice, "add", nil, actor.CallHeader{})
+		if e := failure(t, err, 429); string(e.Details) != `{"limit":"inbox"}` {
+			t.Errorf("got %+v", e)
+		}
+	})
 }
 
 func TestClient_SendsInOrder(t *testing.T) {

@@ -23,16 +23,16 @@ type morgue struct {
 	client, timid *Client
 }
 
-func newMorgue(t *testing.T) *morgue {
+func newMorgue(t *testing.T, changes ...func(*server.Options)) *morgue {
 	t.Helper()
-	s := natstest.Server(t, func(o *server.Options) {
+	s := natstest.Server(t, append(changes, func(o *server.Options) {
 		o.Users = []*server.User{
 			{Username: "all", Password: "x"},
 			{Username: "timid", Password: "x", Permissions: &server.Permissions{
 				Publish: &server.SubjectPermission{Deny: []string{"$JS.API.STREAM.MSG.DELETE.>"}},
 			}},
 		}
-	})
+	})...)
 	nc := natstest.Connect(t, s, nats.UserInfo("all", "x"))
 	m := &morgue{store: provision(t, nc, Config{Prefix: "acme", Partitions: 4, LogStreams: 1})}
 	m.outlet = m.store.Outlet(nc, ReplySubjects{})
@@ -127,78 +127,81 @@ func TestClient_DeadLetters(t *testing.T) {
 	}
 }
 
+// TestClient_RetryDead is in virtual time: a send whose answer takes a second is repeated, and stored twice.
 func TestClient_RetryDead(t *testing.T) {
-	m := newMorgue(t)
-	sent := time.Unix(12, 34).UTC()
-	m.keep(t, actor.DeadLetter{Run: "tally/a.b", Hook: "add", CallID: "c1", Inbox: 7, Sent: sent, Payload: []byte("{\xff"), ReplyTo: "_INBOX.x", Trace: []string{"00-1-2-3"}})
-	m.keep(t, actor.DeadLetter{Run: "$token/a b", Hook: "$resume", Inbox: 8, Sent: sent, Payload: []byte("1")})
-	m.keep(t, actor.DeadLetter{Run: "waiter/x", Hook: "go", Token: "tok", CallID: "~token-3", Inbox: 9, Sent: sent})
-	retry := func(ctx context.Context, c *Client, seq uint64) (uint64, error) {
-		d, err := m.client.DeadLetter(ctx, seq)
-		if err != nil {
-			t.Fatal(err)
+	natstest.InBubble(t, func(t *testing.T) {
+		m := newMorgue(t, noSockets)
+		sent := time.Unix(12, 34).UTC()
+		m.keep(t, actor.DeadLetter{Run: "tally/a.b", Hook: "add", CallID: "c1", Inbox: 7, Sent: sent, Payload: []byte("{\xff"), ReplyTo: "_INBOX.x", Trace: []string{"00-1-2-3"}})
+		m.keep(t, actor.DeadLetter{Run: "$token/a b", Hook: "$resume", Inbox: 8, Sent: sent, Payload: []byte("1")})
+		m.keep(t, actor.DeadLetter{Run: "waiter/x", Hook: "go", Token: "tok", CallID: "~token-3", Inbox: 9, Sent: sent})
+		retry := func(ctx context.Context, c *Client, seq uint64) (uint64, error) {
+			d, err := m.client.DeadLetter(ctx, seq)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return c.RetryDead(ctx, d)
 		}
-		return c.RetryDead(ctx, d)
-	}
-	for seq := range uint64(3) {
-		if inbox, err := retry(short(t), m.client, seq+1); err != nil || inbox != seq+1 {
-			t.Fatalf("retry %d: %d, %v", seq+1, inbox, err)
-		}
-	}
-	if got := m.list(t, actor.Address{}); len(got) != 0 {
-		t.Errorf("still kept: %v", got)
-	}
-	for i, want := range []struct {
-		to      string
-		payload string
-		header  actor.CallHeader
-	}{
-		{"tally a%2Eb add", "{\xff", actor.CallHeader{CallID: "c1", ReplyTo: "_INBOX.x", Trace: []string{"00-1-2-3"}}},
-		{"$token a%20b $resume", "1", actor.CallHeader{CallID: "dead-8-12000000034"}},
-		{"waiter x go", "", actor.CallHeader{CallID: "~token-3", Token: "tok"}},
-	} {
-		want.header.Timeout = MaxCallTimeout
-		got := m.sent(t, 3)[i]
-		if to := got.Type + " " + got.Key + " " + got.Hook; to != want.to || string(got.Payload) != want.payload {
-			t.Errorf("sent %s %q, want %s %q", to, got.Payload, want.to, want.payload)
-		}
-		if diff := cmp.Diff(want.header, got.Header); diff != "" {
-			t.Errorf("%s (-want +got)\n%s", want.to, diff)
-		}
-	}
-
-	t.Run("cut off", func(t *testing.T) {
-		m.keep(t, actor.DeadLetter{Run: "tally/k", Hook: "add", Inbox: 10, Sent: sent})
-		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
-		defer cancel()
-		inbox, err := retry(ctx, m.timid, 4) // it cannot take the letter away
-		if inbox != 4 || err == nil || !strings.Contains(err.Error(), "it is sent, as 4, and still there") {
-			t.Errorf("got %d, %v", inbox, err)
-		}
-		if got := fmt.Sprint(m.list(t, actor.Address{})); got != "[4 tally/k]" {
-			t.Errorf("the letter: %s", got)
-		}
-		if inbox, err := retry(short(t), m.client, 4); inbox != 5 || err != nil {
-			t.Errorf("again: %d, %v", inbox, err)
-		}
-		all := m.sent(t, 5)
-		if diff := cmp.Diff(all[3].Header, all[4].Header); diff != "" || all[4].Header.CallID == "" {
-			t.Errorf("the object tells the double by its call id:\n%s", diff)
-		}
-	})
-	t.Run("refused", func(t *testing.T) {
-		m.keep(t, actor.DeadLetter{Run: "tally/%61", BadAddress: true, Hook: "add", Inbox: 11})
-		m.keep(t, actor.DeadLetter{Run: "Tally/a", Hook: "add", Inbox: 12})
-		m.keep(t, actor.DeadLetter{Run: "tally/a", Hook: "add", Inbox: 13, Payload: make([]byte, m.store.maxBody())})
-		for seq, want := range map[uint64]string{
-			5: "tally/%61 is no address: send it anew", 6: "types are lower case", 7: "bytes of its payload were kept: send it anew",
-		} {
-			if inbox, err := retry(short(t), m.client, seq); inbox != 0 || !errors.Is(err, actor.ErrInvalid) || !strings.Contains(err.Error(), want) {
-				t.Errorf("%d: got %d, %v; want 400 %q", seq, inbox, err, want)
+		for seq := range uint64(3) {
+			if inbox, err := retry(short(t), m.client, seq+1); err != nil || inbox != seq+1 {
+				t.Fatalf("retry %d: %d, %v", seq+1, inbox, err)
 			}
 		}
-		if got := m.list(t, actor.Address{}); len(got) != 3 {
-			t.Errorf("kept: %v", got)
+		if got := m.list(t, actor.Address{}); len(got) != 0 {
+			t.Errorf("still kept: %v", got)
+		}
+		for i, want := range []struct {
+			to      string
+			payload string
+			header  actor.CallHeader
+		}{
+			{"tally a%2Eb add", "{\xff", actor.CallHeader{CallID: "c1", ReplyTo: "_INBOX.x", Trace: []string{"00-1-2-3"}}},
+			{"$token a%20b $resume", "1", actor.CallHeader{CallID: "dead-8-12000000034"}},
+			{"waiter x go", "", actor.CallHeader{CallID: "~token-3", Token: "tok"}},
+		} {
+			want.header.Timeout = MaxCallTimeout
+			got := m.sent(t, 3)[i]
+			if to := got.Type + " " + got.Key + " " + got.Hook; to != want.to || string(got.Payload) != want.payload {
+				t.Errorf("sent %s %q, want %s %q", to, got.Payload, want.to, want.payload)
+			}
+			if diff := cmp.Diff(want.header, got.Header); diff != "" {
+				t.Errorf("%s (-want +got)\n%s", want.to, diff)
+			}
+		}
+
+		{ // cut off
+			m.keep(t, actor.DeadLetter{Run: "tally/k", Hook: "add", Inbox: 10, Sent: sent})
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			defer cancel()
+			inbox, err := retry(ctx, m.timid, 4) // it cannot take the letter away
+			if inbox != 4 || err == nil || !strings.Contains(err.Error(), "it is sent, as 4, and still there") {
+				t.Errorf("got %d, %v", inbox, err)
+			}
+			if got := fmt.Sprint(m.list(t, actor.Address{})); got != "[4 tally/k]" {
+				t.Errorf("the letter: %s", got)
+			}
+			if inbox, err := retry(short(t), m.client, 4); inbox != 5 || err != nil {
+				t.Errorf("again: %d, %v", inbox, err)
+			}
+			all := m.sent(t, 5)
+			if diff := cmp.Diff(all[3].Header, all[4].Header); diff != "" || all[4].Header.CallID == "" {
+				t.Errorf("the object tells the double by its call id:\n%s", diff)
+			}
+		}
+		{ // refused
+			m.keep(t, actor.DeadLetter{Run: "tally/%61", BadAddress: true, Hook: "add", Inbox: 11})
+			m.keep(t, actor.DeadLetter{Run: "Tally/a", Hook: "add", Inbox: 12})
+			m.keep(t, actor.DeadLetter{Run: "tally/a", Hook: "add", Inbox: 13, Payload: make([]byte, m.store.maxBody())})
+			for seq, want := range map[uint64]string{
+				5: "tally/%61 is no address: send it anew", 6: "types are lower case", 7: "bytes of its payload were kept: send it anew",
+			} {
+				if inbox, err := retry(short(t), m.client, seq); inbox != 0 || !errors.Is(err, actor.ErrInvalid) || !strings.Contains(err.Error(), want) {
+					t.Errorf("%d: got %d, %v; want 400 %q", seq, inbox, err, want)
+				}
+			}
+			if got := m.list(t, actor.Address{}); len(got) != 3 {
+				t.Errorf("kept: %v", got)
+			}
 		}
 	})
 }

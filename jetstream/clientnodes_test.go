@@ -7,15 +7,16 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/perdure/perdure/actor"
 	"github.com/perdure/perdure/internal/natstest"
 )
 
 // provisioned is a store with four partitions and what the buckets say, by key.
-func provisioned(t *testing.T, leases, partitions map[string]string) *Client {
+func provisioned(t *testing.T, leases, partitions map[string]string, changes ...func(*server.Options)) *Client {
 	t.Helper()
-	nc := natstest.Connect(t, natstest.Server(t))
+	nc := natstest.Connect(t, natstest.Server(t, changes...))
 	store := provision(t, nc, Config{Prefix: "acme", Partitions: 4, LogStreams: 1, LeaseTTL: time.Minute})
 	for key, value := range leases {
 		if _, err := store.LeasesBucket().PutString(t.Context(), key, value); err != nil {
@@ -84,40 +85,43 @@ func TestClient_NodesWithoutStore(t *testing.T) {
 	wantCode(t, c.Drain(t.Context(), "n1", true), 503)
 }
 
+// TestClient_Drain is in virtual time: a node that takes a second to answer is asked again.
 func TestClient_Drain(t *testing.T) {
-	c := provisioned(t, map[string]string{
-		"node.n.1": `{"node":"n.1","session":"s1","types":[]}`,
-		"node.n2":  `{"node":"n2","session":"s2","types":[]}`,
-	}, nil)
-	s := c.nc
-	var asked []bool
-	f := NewFront(FrontConfig{
-		Conn: s, Replies: s, Names: c.names, Partitions: 4, Node: "n.1", Host: echoHost("n.1"),
-		Drain: func(on bool) error {
-			asked = append(asked, on)
-			if len(asked) > 2 {
-				return fmt.Errorf("it is alone")
-			}
-			return nil
-		},
-	})
-	sub, err := s.Subscribe(c.names.NodeDrain("n.1"), f.takeDrain)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = sub.Unsubscribe() }()
-	for _, on := range []bool{true, false} {
-		if err := c.Drain(t.Context(), "n.1", on); err != nil {
+	natstest.InBubble(t, func(t *testing.T) {
+		c := provisioned(t, map[string]string{
+			"node.n.1": `{"node":"n.1","session":"s1","types":[]}`,
+			"node.n2":  `{"node":"n2","session":"s2","types":[]}`,
+		}, nil, noSockets)
+		s := c.nc
+		var asked []bool
+		f := NewFront(FrontConfig{
+			Conn: s, Replies: s, Names: c.names, Partitions: 4, Node: "n.1", Host: echoHost("n.1"),
+			Drain: func(on bool) error {
+				asked = append(asked, on)
+				if len(asked) > 2 {
+					return fmt.Errorf("it is alone")
+				}
+				return nil
+			},
+		})
+		sub, err := s.Subscribe(c.names.NodeDrain("n.1"), f.takeDrain)
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	if diff := cmp.Diff([]bool{true, false}, asked); diff != "" {
-		t.Errorf("asked (-want +got)\n%s", diff)
-	}
-	if e := failure(t, c.Drain(t.Context(), "n.1", true), 409); !strings.Contains(e.Message, "it is alone") {
-		t.Errorf("got %v", e)
-	}
-	if e := failure(t, c.Drain(t.Context(), "n3", true), 404); e.Message != `there is no node "n3": only n.1, n2` || e.Source != actor.SourceRuntime {
-		t.Errorf("got %v", e)
-	}
+		defer func() { _ = sub.Unsubscribe() }()
+		for _, on := range []bool{true, false} {
+			if err := c.Drain(t.Context(), "n.1", on); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if diff := cmp.Diff([]bool{true, false}, asked); diff != "" {
+			t.Errorf("asked (-want +got)\n%s", diff)
+		}
+		if e := failure(t, c.Drain(t.Context(), "n.1", true), 409); !strings.Contains(e.Message, "it is alone") {
+			t.Errorf("got %v", e)
+		}
+		if e := failure(t, c.Drain(t.Context(), "n3", true), 404); e.Message != `there is no node "n3": only n.1, n2` || e.Source != actor.SourceRuntime {
+			t.Errorf("got %v", e)
+		}
+	})
 }

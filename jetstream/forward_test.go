@@ -44,46 +44,49 @@ func TestFront_Elsewhere(t *testing.T) {
 	}
 }
 
-// TestFront_Leaves ends a front while a call that it forwarded is under way: it stays until that has its outcome.
+// TestFront_Leaves ends a front while a call that it forwarded is under way: it stays until that has its outcome. In virtual time: it does not
+// stay longer than two seconds.
 func TestFront_Leaves(t *testing.T) {
-	s := callServer(t)
-	held := make(chan *actor.Request, 1)
-	host := echoHost("n2")
-	host.call = func(req *actor.Request) { held <- req }
-	owner := NewFront(FrontConfig{Conn: natstest.Connect(t, s), Replies: natstest.Connect(t, s), Partitions: 4, Node: "n2", Host: host})
-	if err := owner.Own(router.Partition(alice, 4)); err != nil {
-		t.Fatal(err)
-	}
-	f := NewFront(FrontConfig{Conn: natstest.Connect(t, s), Replies: natstest.Connect(t, s), Partitions: 4, Node: "n1", Host: echoHost("n1")})
-	ctx, leave := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- f.Run(ctx) }()
-	<-f.Ready()
-	nc := natstest.Connect(t, s)
-	answers := make(chan *nats.Msg, 1)
-	go func() {
-		m, err := nc.Request("call.tally.alice.add", nil, 5*time.Second)
-		if err != nil {
-			t.Error(err)
-		}
-		answers <- m
-	}()
-	req := <-held
-	leave()
-	for { // until the front takes no more calls
-		if _, err := nc.Request("call.nothing.x.y", nil, 5*time.Second); errors.Is(err, nats.ErrNoResponders) {
-			break
-		} else if err != nil {
+	natstest.InBubble(t, func(t *testing.T) {
+		s := natstest.Bubble(t)
+		held := make(chan *actor.Request, 1)
+		host := echoHost("n2")
+		host.call = func(req *actor.Request) { held <- req }
+		owner := NewFront(FrontConfig{Conn: natstest.Connect(t, s), Replies: natstest.Connect(t, s), Partitions: 4, Node: "n2", Host: host})
+		if err := owner.Own(router.Partition(alice, 4)); err != nil {
 			t.Fatal(err)
 		}
-	}
-	req.Reply(&actor.Outcome{Node: "n2", Result: json.RawMessage(`1`)})
-	if m := <-answers; m == nil || string(m.Data) != "1" {
-		t.Errorf("got %+v", m)
-	}
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
+		f := NewFront(FrontConfig{Conn: natstest.Connect(t, s), Replies: natstest.Connect(t, s), Partitions: 4, Node: "n1", Host: echoHost("n1")})
+		ctx, leave := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- f.Run(ctx) }()
+		<-f.Ready()
+		nc := natstest.Connect(t, s)
+		answers := make(chan *nats.Msg, 1)
+		go func() {
+			m, err := nc.Request("call.tally.alice.add", nil, time.Minute)
+			if err != nil {
+				t.Error(err)
+			}
+			answers <- m
+		}()
+		req := <-held
+		leave()
+		for { // until the front takes no more calls
+			if _, err := nc.Request("call.nothing.x.y", nil, time.Minute); errors.Is(err, nats.ErrNoResponders) {
+				break
+			} else if err != nil {
+				t.Fatal(err)
+			}
+		}
+		req.Reply(&actor.Outcome{Node: "n2", Result: json.RawMessage(`1`)})
+		if m := <-answers; m == nil || string(m.Data) != "1" {
+			t.Errorf("got %+v", m)
+		}
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // TestFront_LeavesInTime: a call without end does not keep a front, and is answered so that it may be repeated.

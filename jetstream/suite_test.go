@@ -43,6 +43,9 @@ var adapterTests = map[string]func(*testing.T, *rig){
 	"Chunks slow":      testChunksSlow,
 }
 
+// noSockets is for use in a bubble.
+func noSockets(o *server.Options) { o.DontListen = true }
+
 // smallMessages makes large records cheap.
 func smallMessages(o *server.Options) { o.MaxPayload = 256 << 10 }
 
