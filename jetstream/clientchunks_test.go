@@ -285,6 +285,7 @@ func TestChunks_restart(t *testing.T) {
 	r.server = natstest.Start(t, &again)
 	wire.Reroute(r.server)
 	wire.Mend()
+	r.store = provision(t, natstest.Connect(t, r.server), Config{}) // the other one's connection leads to the server that was stopped
 	mustEmit(t, r.outputs(t), last, append(chunks(addr, 10, 20), ending(addr, 20))...)
 	if err := g.Wait(); err != nil {
 		t.Error(err)
