@@ -128,7 +128,7 @@ func request(t *testing.T, nc *nats.Conn, subject, payload string, header ...str
 	for i := 0; i < len(header); i += 2 {
 		m.Header[header[i]] = []string{header[i+1]}
 	}
-	ans, err := nc.RequestMsg(m, 5*time.Second)
+	ans, err := nc.RequestMsg(m, time.Minute)
 	if err != nil {
 		t.Fatalf("request %s: %v", subject, err)
 	}
@@ -230,7 +230,9 @@ func TestFront_ReplySubjects(t *testing.T) {
 			}
 		}
 	}
-	request(t, nc, "call.tally.alice.add", "") // all before it were handled
+	for _, subject := range []string{"call.tally.alice.add", "$SRV.PING", "$SRV.STATS.perdure"} {
+		request(t, nc, subject, "") // all before it on its subscription were handled
+	}
 	seen := map[string]int{}
 	for {
 		m, err := sub.NextMsg(200 * time.Millisecond)
@@ -261,10 +263,14 @@ func TestFront_Limit(t *testing.T) {
 	host.call = func(req *actor.Request) { held <- req }
 	startFront(t, s, "n1", host, allPartitions, func(c *FrontConfig) { c.MaxCalls = 1 })
 	nc := natstest.Connect(t, s)
-	first := make(chan *nats.Msg, 1)
+	type answered struct {
+		m   *nats.Msg
+		err error
+	}
+	first := make(chan answered, 1)
 	go func() {
-		m, _ := nc.Request("call.tally.alice.add", nil, 5*time.Second)
-		first <- m
+		m, err := nc.Request("call.tally.alice.add", nil, time.Minute)
+		first <- answered{m, err}
 	}()
 	req := <-held
 	m := request(t, nc, "call.tally.bob.add", "")
@@ -272,8 +278,10 @@ func TestFront_Limit(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 	req.Reply(&actor.Outcome{Result: json.RawMessage(`1`)})
-	if m := <-first; string(m.Data) != "1" {
-		t.Errorf("got %s", m.Data)
+	if a := <-first; a.err != nil {
+		t.Fatal(a.err)
+	} else if string(a.m.Data) != "1" {
+		t.Errorf("got %s", a.m.Data)
 	}
 }
 
