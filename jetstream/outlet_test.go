@@ -51,7 +51,7 @@ func testOutcome(t *testing.T, r *rig, out *Outlet) {
 			t.Error(err)
 		}
 	}
-	m, err := sub.NextMsg(5 * time.Second)
+	m, err := sub.NextMsg(guard)
 	if err != nil || string(m.Data) != "3" || m.Header.Get(HeaderSeq) != "7" {
 		t.Errorf("%+v %v", m, err)
 	}

@@ -38,7 +38,7 @@ func TestServer_fullDisk(t *testing.T) {
 			t.Error(err)
 		}
 		t.Log(err)
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the failure is not seen")
 	}
 	if err := os.Remove(filler); err != nil {

@@ -215,9 +215,9 @@ func TestServer_ReplyOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"_INBOX.a.b", "acme.replies.c"} {
-		m, err := all.NextMsg(5 * time.Second)
+		m, err := all.NextMsg(time.Minute)
 		for err == nil && strings.HasPrefix(m.Subject, "$JS.EVENT.") { // that the stream was made, perhaps late
-			m, err = all.NextMsg(5 * time.Second)
+			m, err = all.NextMsg(time.Minute)
 		}
 		if err != nil || m.Subject != want {
 			t.Errorf("got %v %v, want %s", m, err, want)
@@ -229,7 +229,7 @@ func TestServer_ReplyOptions(t *testing.T) {
 			if !errors.Is(err, nats.ErrPermissionViolation) {
 				t.Error(err)
 			}
-		case <-time.After(5 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatal("something was not denied")
 		}
 	}
