@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -182,8 +183,12 @@ func TestModel_Cancel(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want %v", err, context.Canceled)
 	}
-	for server.Gone() == 0 {
-		<-server.Changed()
+	for changed := server.Changed(); server.Gone() == 0; changed = server.Changed() {
+		select {
+		case <-changed:
+		case <-time.After(time.Minute):
+			t.Fatal("the client does not go away")
+		}
 	}
 }
 

@@ -54,7 +54,12 @@ func TestFailure(t *testing.T) {
 			server := anthropictest.New(agent.Scripted{})
 			defer server.Close()
 			server.Next(x.fault)
-			model := New(Config{APIKey: "k", BaseURL: server.URL, Silence: 200 * time.Millisecond})
+			silent := x.fault.Then == anthropictest.Silent
+			silence := time.Minute // an answer may be late
+			if silent {
+				silence = 200 * time.Millisecond
+			}
+			model := New(Config{APIKey: "k", BaseURL: server.URL, Silence: silence})
 			turn, err := agent.Ask(t.Context(), model, agent.Request{Messages: []agent.Message{agent.Say(agent.User, "count to 9")}}, nil)
 			if err == nil {
 				t.Fatalf("got %+v, want an error", turn)
@@ -62,7 +67,8 @@ func TestFailure(t *testing.T) {
 			if got := fate(err); got != x.want {
 				t.Errorf("got %s of %v, want %s", got, err, x.want)
 			}
-			if n := len(server.Requests()); n != 1 {
+			// A silent server may be given up before the request has arrived.
+			if n := len(server.Requests()); n > 1 || n == 0 && !silent {
 				t.Errorf("asked %d times: the SDK must not repeat by itself", n)
 			}
 		})
