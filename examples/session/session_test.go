@@ -129,8 +129,6 @@ var turns = []struct{ say, want string }{
 // tenTurns has the ten turns on a session, and checks what the caller, a reader and the history have of them.
 func tenTurns(t *testing.T, c actor.Client, key string, before func(turn int)) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
 	var want, lines []string
 	for i, turn := range turns {
 		if before != nil {
@@ -145,6 +143,8 @@ func tenTurns(t *testing.T, c actor.Client, key string, before func(turn int)) {
 			lines = append(lines, "assistant: "+said)
 		}
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	got, err := hear(ctx, c, key, len(turns))
 	if err != nil {
 		t.Fatal(err)
