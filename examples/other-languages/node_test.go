@@ -59,11 +59,19 @@ func TestMainJS(t *testing.T) {
 				`event hook_received action {"type":"increment","amount":1}`,
 				"event step_completed recordState 3",
 				"event call_completed action 3",
-				`event hook_received action {"type":"get","amount":1}`,
 				`event step_completed emitValue {"count":3}`,
 				"event call_completed action 3",
 			}
 			if missing := missingInOrder(events, wantEvents); missing != "" {
+				t.Errorf("the log lacks %q in its place: %s", missing, strings.Join(events, "\n"))
+			}
+			// The second get may arrive while the step of the send before it is still running.
+			secondGet := []string{
+				`event hook_received action {"type":"increment","amount":1}`,
+				`event hook_received action {"type":"get","amount":1}`,
+				`event step_completed emitValue {"count":3}`,
+			}
+			if missing := missingInOrder(events, secondGet); missing != "" {
 				t.Errorf("the log lacks %q in its place: %s", missing, strings.Join(events, "\n"))
 			}
 		})
