@@ -91,8 +91,14 @@ func (v *benchVerb) measure(ctx context.Context, s *session, call, raw func(cont
 			stop()
 		}
 	}
-	if out[0].count() == 0 {
-		return nil, fmt.Errorf("no call succeeded: %w", out[0].err)
+	switch calls := out[0]; {
+	case calls.count() > 0:
+		return out, nil
+	case calls.err != nil:
+		return nil, fmt.Errorf("no call succeeded: %w", calls.err)
+	case ctx.Err() != nil:
+		return nil, errInterrupted
+	default:
+		return nil, errors.New("no call ended in this time")
 	}
-	return out, nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"regexp"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -21,7 +22,7 @@ func TestDoubt(t *testing.T) {
 		want      string // before the id
 	}{
 		"timed out": {
-			[]string{"--timeout", "200ms", "call", "tally/a", "late"},
+			[]string{"--timeout", "2s", "call", "tally/a", "late"},
 			false,
 			`client: call late of tally/a: no answer in time: the outcome is unknown, and the same call id finds it \(504, runtime\); find the outcome with`,
 		},
@@ -56,11 +57,19 @@ func TestDoubt(t *testing.T) {
 			}
 			var out, errs bytes.Buffer
 			code := run(ctx, c.args, []string{"NATS_URL=" + s.ClientURL(), "HOME=" + t.TempDir()}, nil, &out, &errs)
-			want := c.want
-			if name != "read" {
-				want += " --id " + <-ids + "$"
+			if err := nc.Flush(); err != nil {
+				t.Fatal(err)
 			}
-			if text := errs.String(); code != exitUnreachable || !regexp.MustCompile("(?m)^"+want).MatchString(text) || bytes.Count(errs.Bytes(), []byte("\n")) != 1 {
+			want, text := c.want, errs.String()
+			if name != "read" {
+				select {
+				case id := <-ids:
+					want += " --id " + id + "$"
+				case <-time.After(30 * time.Second):
+					t.Fatalf("no call was made: exit code %d, %s", code, text)
+				}
+			}
+			if code != exitUnreachable || !regexp.MustCompile("(?m)^"+want).MatchString(text) || bytes.Count(errs.Bytes(), []byte("\n")) != 1 {
 				t.Errorf("exit code %d, %s: want %s", code, text, want)
 			}
 		})
