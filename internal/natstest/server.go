@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -23,11 +24,15 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
+// patience is how long a server or a handshake may take on a machine that is busy: a guard against hanging.
+const patience = time.Minute
+
 // Options returns what every test server has in common; its store is in dir.
 func Options(dir string) *server.Options {
 	return &server.Options{
 		ServerName: "test", Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: dir,
 		MaxPayload: 8 << 20, NoSigs: true, NoLog: true,
+		AuthTimeout: patience.Seconds(), TLSTimeout: patience.Seconds(),
 		JetStreamLimits: server.JSLimitOpts{DefaultMaxConsumers: -1},
 	}
 }
@@ -68,7 +73,7 @@ func Start(tb testing.TB, opts *server.Options) *server.Server {
 	}
 	s.Start()
 	tb.Cleanup(func() { Stop(s) })
-	if !s.ReadyForConnections(10 * time.Second) {
+	if !s.ReadyForConnections(patience) {
 		tb.Fatal("server is not ready")
 	}
 	return s
@@ -83,7 +88,7 @@ func Stop(s *server.Server) {
 // Connect opens an in-process connection that ends with the test.
 func Connect(tb testing.TB, s *server.Server, opts ...nats.Option) *nats.Conn {
 	tb.Helper()
-	opts = append([]nats.Option{nats.InProcessServer(s), nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond)}, opts...)
+	opts = append([]nats.Option{nats.InProcessServer(s), nats.Timeout(patience), nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond)}, opts...)
 	return dial(tb, "", opts...)
 }
 
@@ -97,12 +102,37 @@ func dial(tb testing.TB, url string, opts ...nats.Option) *nats.Conn {
 	return nc
 }
 
-// FreePort returns a port that nobody listens on now, below those that the kernel gives to connections and to who
+// given are the ports that this process was given: who was may not listen yet.
+var given ports
+
+type ports struct {
+	mu  sync.Mutex
+	all map[int]bool
+}
+
+// add reports whether a port is new.
+func (p *ports) add(port int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.all[port] {
+		return false
+	}
+	if p.all == nil {
+		p.all = map[int]bool{}
+	}
+	p.all[port] = true
+	return true
+}
+
+// FreePort returns a port that nobody listens on now and that it did not return before, below those that the kernel gives to connections and to who
 // listens on port 0: of these, another test may have it before the caller does.
 func FreePort(tb testing.TB) int {
 	tb.Helper()
 	for {
 		port := 10_000 + rand.IntN(22_000)
+		if !given.add(port) {
+			continue
+		}
 		l, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		switch {
 		case err == nil:
