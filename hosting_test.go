@@ -57,11 +57,11 @@ func TestHosting_LateAppend(t *testing.T) {
 				disconnect(t, srv, n.links.appends)
 			}
 			late.Header.Set(js.ExpectedLastSubjSeqHeader, "0")
-			if _, err := nc.RequestMsg(late, 5*time.Second); err != nil {
+			if _, err := nc.RequestMsg(late, 30*time.Second); err != nil {
 				t.Fatal(err)
 			}
 			for turn := late.Header.Get("Perdure-Turn"); turn == late.Header.Get("Perdure-Turn"); {
-				m, err := appended.NextMsg(20 * time.Second)
+				m, err := appended.NextMsg(time.Minute)
 				if err != nil {
 					t.Fatalf("the sleep in the late record does not end: %v", err)
 				}
@@ -82,10 +82,13 @@ func firstRecord(t *testing.T, cfg Config, nc *nats.Conn) *nats.Msg {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := nc.Flush(); err != nil { // the record comes over another connection
+		t.Fatal(err)
+	}
 	if _, err := nap.Call(t.Context(), n.Client(), sleeper.At("x"), rest{int(500 * time.Millisecond)}); err != nil {
 		t.Fatal(err)
 	}
-	first, err := appended.NextMsg(5 * time.Second)
+	first, err := appended.NextMsg(30 * time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +185,7 @@ func TestHosting_cut(t *testing.T) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(5 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Error("it waits for a server that takes nothing")
 	}
 }

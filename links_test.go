@@ -92,11 +92,11 @@ func TestNode_deadServer(t *testing.T) {
 // answers checks that a caller gets an answer, and that the runtime describes itself.
 func answers(t *testing.T, url string, opt nats.Option) {
 	t.Helper()
-	nc, err := nats.Connect(url, opt)
+	nc, err := nats.Connect(url, opt, nats.Timeout(time.Minute))
 	fatal(t, err)
 	defer nc.Close()
 	for subject, payload := range map[string]string{"call.tally.bob.add": `{"n":1}`, "call.tally.$type.$describe": "", "$SRV.PING": ""} {
-		m, err := nc.Request(subject, []byte(payload), 10*time.Second)
+		m, err := nc.Request(subject, []byte(payload), time.Minute)
 		if err != nil || m.Header.Get("Nats-Service-Error-Code") != "" || len(m.Data) == 0 {
 			t.Errorf("%s: %+v, %v", subject, m, err)
 		}

@@ -42,7 +42,7 @@ func newTally() tallyType {
 
 func start(t *testing.T, cfg perdure.Config, defs ...actor.Definition) *perdure.Node {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // in a cluster each stream elects a leader
 	defer cancel()
 	n, err := perdure.Start(ctx, cfg, defs...)
 	if err != nil {
