@@ -111,11 +111,12 @@ func startNode(t *testing.T) *node {
 	return n
 }
 
-// leave ends the node with SIGTERM, twice in a moment, as timeout(1) does.
+// leave ends the node with two signals in a moment, as timeout(1) does. It stands still meanwhile, so that they are
+// delivered at once however busy the machine is; two equal ones would merge.
 func (n *node) leave(t *testing.T) {
 	t.Helper()
-	for range 2 {
-		if err := n.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	for _, signal := range []syscall.Signal{syscall.SIGSTOP, syscall.SIGTERM, syscall.SIGINT, syscall.SIGCONT} {
+		if err := n.cmd.Process.Signal(signal); err != nil {
 			t.Fatal(err)
 		}
 	}
