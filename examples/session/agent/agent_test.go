@@ -45,12 +45,13 @@ var (
 	ask  = actor.NewHook[string, agent.Answer]("ask")
 	stop = actor.NewHook[actor.None, actor.None]("stop")
 	text = actor.NewStream[agent.Chunk]("default")
+	acts = actor.NewStream[agent.Activity]("activity")
 )
 
 // answer runs one conversation of one message with the agent on a node. within runs meanwhile.
 func answer(t *testing.T, cfg agent.Config, within func(c actor.Client)) agent.Answer {
 	t.Helper()
-	cfg.Text = text
+	cfg.Text, cfg.Activity = text, acts
 	a := agent.New(cfg)
 	talk := actor.NewWorkflow("talk", func(ctx actor.Context, _ actor.None) (actor.None, error) {
 		c, err := ask.Create(ctx).Await(ctx)
@@ -66,7 +67,7 @@ func answer(t *testing.T, cfg agent.Config, within func(c actor.Client)) agent.A
 		}
 		c.Reply(ctx, ans)
 		return actor.None{}, nil
-	}, ask, stop, text)
+	}, ask, stop, text, acts)
 	n, err := perdure.Start(t.Context(), perdure.Config{Listen: "none", Store: t.TempDir(), Sync: perdure.SyncInterval}, talk)
 	if err != nil {
 		t.Fatal(err)
@@ -228,7 +229,16 @@ func TestAgent_Interrupted(t *testing.T) {
 		})},
 	}, func(c actor.Client) {
 		<-working
-		if _, err := stop.Send(t.Context(), c, actor.Address{Type: "talk", Key: "one"}, actor.None{}); err != nil {
+		talk := actor.Address{Type: "talk", Key: "one"}
+		for act, err := range acts.Read(t.Context(), c, talk, 0) { // until a is ready
+			if err != nil {
+				t.Error(err)
+			}
+			if err != nil || act.Result != nil && act.Result.ID == "a" {
+				break
+			}
+		}
+		if _, err := stop.Send(t.Context(), c, talk, actor.None{}); err != nil {
 			t.Error(err)
 		}
 	})
