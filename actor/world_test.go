@@ -12,12 +12,16 @@ import (
 	"time"
 )
 
+// atLongLast is how long tests in real time wait for what must come: it costs nothing where that comes at once.
+const atLongLast = time.Minute
+
 // world is what hosts stand on, in memory: one log, one inbox, one set of tokens. It counts every change, so that tests
 // wait for what they want to see without a clock.
 type world struct {
 	t       *testing.T
 	mu      sync.Mutex
 	changed chan struct{}
+	limit   time.Duration // how long tests wait for what must come
 
 	log      []*Entry               // seq = index + 1
 	decoded  int                    // how much of it events has seen
@@ -39,8 +43,11 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	w := &world{
-		t: t, changed: make(chan struct{}), armed: map[string]time.Time{}, firings: make(chan *Firing, 16),
+		t: t, changed: make(chan struct{}), limit: atLongLast, armed: map[string]time.Time{}, firings: make(chan *Firing, 16),
 		cursor: math.MaxUint64, outcomes: map[string][]*Outcome{}, holders: map[string]TokenHolder{},
+	}
+	if time.Now().Year() == 2000 { // in a bubble no machine is slow: what comes later is late
+		w.limit = 5 * time.Second
 	}
 	w.issued = func() (uint64, error) { return 1, nil }
 	return w
@@ -54,10 +61,10 @@ func (w *world) change(do func()) {
 	w.changed = make(chan struct{})
 }
 
-// until blocks until ok holds; it fails the test after d.
+// until blocks until ok holds; it fails the test after the world's limit.
 func (w *world) until(what string, ok func() bool) {
 	w.t.Helper()
-	if !w.within(5*time.Second, ok) {
+	if !w.within(w.limit, ok) {
 		w.t.Fatalf("never: %s", what)
 	}
 }
@@ -134,7 +141,7 @@ func (w *world) answer(out <-chan *Outcome) *Outcome {
 	select {
 	case o := <-out:
 		return o
-	case <-time.After(5 * time.Second):
+	case <-time.After(w.limit):
 		w.t.Fatal("no answer")
 		return nil
 	}
