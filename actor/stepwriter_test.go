@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/perdure/perdure/internal/bubble"
 )
 
 // oneCall is a workflow that answers one call with what its step returns.
@@ -127,8 +129,13 @@ func voices(retry RetryPolicy) (def *Workflow[None, None], asked chan int, goOn 
 func TestStepWriter_LateChunk(t *testing.T) {
 	check := func(t *testing.T, out *memoryOutputs, slow *stalled, asked <-chan int, goOn chan<- struct{}) {
 		t.Helper()
-		if n := <-asked; n != 0 {
-			t.Errorf("%d chunks are written, want none yet", n)
+		select {
+		case n := <-asked:
+			if n != 0 {
+				t.Errorf("%d chunks are written, want none yet", n)
+			}
+		case <-time.After(out.world.limit):
+			t.Fatal("the second attempt asks for nothing")
 		}
 		close(slow.release)
 		<-slow.landed
@@ -151,15 +158,17 @@ func TestStepWriter_LateChunk(t *testing.T) {
 		check(t, out, slow, asked, goOn)
 	})
 	t.Run("of an attempt that timed out", func(t *testing.T) {
-		w := newWorld(t)
-		out := &memoryOutputs{world: w}
-		first := true
-		slow := newStalled(out, func(*Chunk) bool { held := first; first = false; return held })
-		def, asked, goOn := voices(RetryPolicy{Timeout: 300 * time.Millisecond, Backoff: time.Millisecond})
-		h := w.host("a", func(c *Config) { c.Outputs = slow }, def)
-		w.own(h, 1, Checkpoint{})
-		ask(h, def.At("k"), "say", "", "null")
-		check(t, out, slow, asked, goOn)
+		bubble.Run(t, func(t *testing.T) { // the second attempt must not time out
+			w := newWorld(t)
+			out := &memoryOutputs{world: w}
+			first := true
+			slow := newStalled(out, func(*Chunk) bool { held := first; first = false; return held })
+			def, asked, goOn := voices(RetryPolicy{Timeout: 300 * time.Millisecond, Backoff: time.Millisecond})
+			h := w.host("a", func(c *Config) { c.Outputs = slow }, def)
+			w.own(h, 1, Checkpoint{})
+			ask(h, def.At("k"), "say", "", "null")
+			check(t, out, slow, asked, goOn)
+		})
 	})
 }
 
