@@ -29,7 +29,7 @@ func TestHost_firingOfAnAddedPartition(t *testing.T) {
 	})
 	w.firings <- &Firing{Seq: 3, Address: Address{"sleeper", "y"}, ID: "wait-y"} // from its cursor
 	w.firings <- &Firing{Seq: 7, Address: Address{"sleeper", "x"}, ID: "wait-x"}
-	if !w.within(time.Second, func() bool { return len(w.dropped) == 2 }) {
+	if !w.within(atLongLast, func() bool { return len(w.dropped) == 2 }) {
 		c, _ := h.Checkpoint(0)
 		t.Errorf("firings done: %v, want 3 and 7; the timers cursor is %d", w.dropped, c.Timers)
 	}

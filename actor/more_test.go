@@ -15,7 +15,7 @@ func TestHost_afterOnNewPartition(t *testing.T) {
 	w.own(h, 1, Checkpoint{})
 	out := make(chan *Outcome, 1)
 	h.Call(&Request{
-		Address: at, Hook: "add", Header: CallHeader{After: m.Seq, Timeout: time.Second}, Payload: []byte("1"),
+		Address: at, Hook: "add", Header: CallHeader{After: m.Seq, Timeout: atLongLast}, Payload: []byte("1"),
 		Received: time.Now(), Reply: func(o *Outcome) { out <- o },
 	})
 	w.run(h)
@@ -61,7 +61,7 @@ func TestHost_parkLosesOpenCalls(t *testing.T) {
 
 	h = w.host("c", nil, good(false)) // rolled back
 	w.own(h, 3, Checkpoint{})
-	if !w.within(time.Second, func() bool { return w.count(CallCompleted) == 2 }) {
+	if !w.within(atLongLast, func() bool { return w.count(CallCompleted) == 2 }) {
 		t.Errorf("the call that was in the log is never executed: %v", w.events())
 	}
 }
@@ -159,7 +159,7 @@ func TestHost_evictParkedWithEffects(t *testing.T) {
 	p.mu.Unlock()
 	if n := p.evict(time.Now().Add(time.Hour), time.Minute); n == 1 {
 		slow.hold <- struct{}{}
-		if !w.within(500*time.Millisecond, func() bool { return len(w.outcomes["_INBOX.next"]) > 0 }) {
+		if !w.within(atLongLast, func() bool { return len(w.outcomes["_INBOX.next"]) > 0 }) {
 			t.Error("the outcome of the second send is never let out")
 		}
 	}

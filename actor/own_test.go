@@ -50,7 +50,7 @@ func TestHost_lateAppendArmsNoTimer(t *testing.T) {
 			w.until("late append", func() bool { return len(w.log) == 1 })
 			successor.Touched(addr)
 			w.result(ask(successor, addr, HookDescribe, "", "null"))
-			if !w.within(500*time.Millisecond, func() bool { return len(w.armed) == 1 }) {
+			if !w.within(atLongLast, func() bool { return len(w.armed) == 1 }) {
 				t.Error("the log has a sleep of an hour, and no schedule was armed for it")
 			}
 		})
@@ -93,7 +93,7 @@ func TestHost_lateAppendIsNotTakenUp(t *testing.T) {
 	successor.Touched(at)
 	select {
 	case <-ran:
-	case <-time.After(500 * time.Millisecond):
+	case <-time.After(atLongLast):
 		t.Error("the step in the late record was not run")
 	}
 }
@@ -232,7 +232,7 @@ func TestHost_sendBeforeTheReaderStartsOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.run(h)
-	w.within(500*time.Millisecond, func() bool { return w.count(HookReceived) == 3 })
+	w.until("all are received", func() bool { return w.count(HookReceived) == 3 })
 	if got := w.result(ask(h, at, "get", "", "null")); got != "111" {
 		t.Errorf("sum = %s, want 111: sends are skipped", got)
 	}
@@ -358,7 +358,7 @@ func TestHost_waitersForEver(t *testing.T) {
 		}
 	}
 	p := h.owned(0)
-	for limit := time.Now().Add(5 * time.Second); p.evict(time.Now().Add(time.Hour), time.Minute) == 0; runtime.Gosched() {
+	for limit := time.Now().Add(atLongLast); p.evict(time.Now().Add(time.Hour), time.Minute) == 0; runtime.Gosched() {
 		if time.Now().After(limit) {
 			t.Fatal("the idle run is not evicted")
 		}

@@ -49,7 +49,7 @@ func TestHost_touchedWhileTaking(t *testing.T) {
 	}, sleeper())
 	w.change(func() { w.issued = func() (uint64, error) { return 2, nil } })
 	w.own(next, 2, Checkpoint{})
-	if !w.within(time.Second, func() bool { return len(w.armed) == 1 }) {
+	if !w.within(atLongLast, func() bool { return len(w.armed) == 1 }) {
 		t.Error("the log has a sleep of an hour, and no schedule was armed for it")
 	}
 }
@@ -71,7 +71,7 @@ func TestHost_forgedHeaders(t *testing.T) {
 	w.put(Entry{Address: addr, Epoch: 99, Turn: "forged", Body: []byte("{}")})
 	next := w.host("b", nil, sleeper())
 	w.own(next, 2, Checkpoint{})
-	if !w.within(time.Second, func() bool { return len(w.armed) == 1 }) {
+	if !w.within(atLongLast, func() bool { return len(w.armed) == 1 }) {
 		t.Errorf("the sleep is armed nowhere (before: %d)", armed)
 	}
 }
@@ -109,7 +109,7 @@ func TestHost_conflictAfterACrash(t *testing.T) {
 	w.change(func() { w.onAppend = nil; w.issued = func() (uint64, error) { return 2, nil } })
 	next := w.host("b", nil, tokenWorkflow(make(chan error, 8)))
 	w.own(next, 2, c)
-	if !w.within(time.Second, func() bool { return w.count(HookConflict) == 1 }) {
+	if !w.within(atLongLast, func() bool { return w.count(HookConflict) == 1 }) {
 		t.Errorf("the run waits for ever for a token that another run holds; log: %v", w.events())
 	}
 }
