@@ -6,6 +6,7 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 )
@@ -106,6 +107,8 @@ func TestHost_refusedAfterUnknown(t *testing.T) {
 	var late *Entry
 	w.change(func() {
 		w.onAppend = func(e *Entry) (bool, error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
 			if late == nil {
 				c := *e
 				late = &c
@@ -397,8 +400,9 @@ func TestHost_releaseWhileClosing(t *testing.T) {
 	h := w.host("a", nil, sums())
 	w.own(h, 1, Checkpoint{})
 	began := make(chan struct{})
+	begin := sync.OnceFunc(func() { close(began) })
 	w.change(func() {
-		w.onAppend = func(*Entry) (bool, error) { close(began); <-h.ctx.Done(); return false, ErrAppendUnknown }
+		w.onAppend = func(*Entry) (bool, error) { begin(); <-h.ctx.Done(); return false, ErrAppendUnknown }
 	})
 	ask(h, at, "add", "", "1")
 	<-began

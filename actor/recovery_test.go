@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -86,12 +87,13 @@ func TestHost_conflictAfterACrash(t *testing.T) {
 	w.own(h, 1, Checkpoint{})
 	addr := Address{"flow", "k"}
 	blocked := make(chan struct{})
+	block := sync.OnceFunc(func() { close(blocked) })
 	w.change(func() {
 		w.onAppend = func(e *Entry) (bool, error) {
 			rec, _ := DecodeRecord(e.Body)
 			for _, ev := range rec.Events {
 				if ev.Type == HookConflict {
-					close(blocked)
+					block()
 					<-h.ctx.Done()
 					return false, ErrAppendUnknown
 				}
