@@ -22,16 +22,17 @@ func TestRefused(t *testing.T) {
 	harness.Ask(t, nc, "call.counter.a.action", []byte(`{"type":"increment"}`))
 	waits := make(chan harness.Reply, 2)
 	go func() { // a step in flight when the appends are refused
-		r, _ := harness.TryAsk(t.Context(), nc, "call.slow.a.wait", []byte(`{"millis":600}`), 20*time.Second, "Perdure-Timeout", "20s")
+		r, _ := harness.TryAsk(t.Context(), nc, "call.slow.a.wait", []byte(`{"millis":3000}`), time.Minute, "Perdure-Timeout", "60s")
 		waits <- r
 	}()
 	go func() { // a sleep that comes due meanwhile
-		r, _ := harness.TryAsk(t.Context(), nc, "call.sleeper.a.nap", []byte(`{"nanos":600000000}`), 20*time.Second, "Perdure-Timeout", "20s")
+		r, _ := harness.TryAsk(t.Context(), nc, "call.sleeper.a.nap", []byte(`{"nanos":3000000000}`), time.Minute, "Perdure-Timeout", "60s")
 		waits <- r
 	}()
 	harness.Eventually(t, 5*time.Second, func() string {
 		return fmt.Sprint(map[bool]string{true: "", false: "not waiting yet"}[len(describe(t, nc, "slow/a").Steps) == 1 && len(describe(t, nc, "sleeper/a").Waits) == 1])
 	})
+	due := time.Now().Add(3 * time.Second) // of both, at the latest
 
 	restore := refuseAppends(t, nc)
 	r, err := harness.TryAsk(t.Context(), nc, "call.tally.a.add", []byte(`{"n":100}`), 5*time.Second, "Perdure-Call-Id", "again")
@@ -43,7 +44,7 @@ func TestRefused(t *testing.T) {
 		harness.AskStored(t, nc, "hook.tally.new.add", []byte(`{"n":1}`))
 		harness.AskStored(t, nc, "hook.counter.a.action", []byte(`{"type":"increment"}`))
 	}
-	<-time.After(time.Second)
+	<-time.After(time.Until(due.Add(time.Second))) // the step ends and the sleep comes due while the log refuses
 	restore()
 
 	for range 2 {
@@ -52,7 +53,7 @@ func TestRefused(t *testing.T) {
 			if string(r.Data) != "1" {
 				t.Errorf("call that waited for a step or sleep: got %s, want 1", r.Data)
 			}
-		case <-time.After(8 * time.Second):
+		case <-time.After(30 * time.Second):
 			t.Error("a run with a step or a sleep in flight does not go on after the log takes records again")
 		}
 	}
