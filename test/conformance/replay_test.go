@@ -154,19 +154,3 @@ func TestReplay_PanicAmongMany(t *testing.T) {
 	logs, _ := harness.Logs(t, n.Dial())
 	harness.CheckLogs(t, logs)
 }
-
-// TestReplay_Deadline replays runs that had a deadline on steps, hooks and sleeps.
-func TestReplay_Deadline(t *testing.T) {
-	cfg := harness.Config(t)
-	n := harness.Run(t, cfg, objects.Hurried)
-	for _, tc := range []struct{ millis, want string }{
-		{"0", `"done"`}, {"30", `"done"`}, {"5000", `"late"`}, {"0", `"done"`},
-	} {
-		payload := []byte(`{"millis":` + tc.millis + `}`)
-		if r := harness.Ask(t, n.Dial(), "call.hurried.a.hurry", payload); string(r.Data) != tc.want {
-			t.Errorf("%s ms: got %d %s, want %s", tc.millis, r.Code, r.Data, tc.want)
-		}
-		n.Again(objects.Hurried)
-	}
-	describes(t, n.Dial(), "hurried/a", "running")
-}

@@ -101,6 +101,27 @@ func TestRetry(t *testing.T) {
 	}
 }
 
+// TestDeadline replays runs that had a deadline on steps, hooks and sleeps.
+func TestDeadline(t *testing.T) {
+	natstest.InBubble(t, func(t *testing.T) {
+		n := run(t, nil, objects.Hurried)
+		for _, tc := range []struct{ millis, want string }{
+			{"0", `"done"`}, {"30", `"done"`}, {"5000", `"late"`}, {"0", `"done"`},
+		} {
+			payload := []byte(`{"millis":` + tc.millis + `}`)
+			if r := harness.Ask(t, n.Conn(), "call.hurried.a.hurry", payload); string(r.Data) != tc.want {
+				t.Errorf("%s ms: got %d %s, want %s", tc.millis, r.Code, r.Data, tc.want)
+			}
+			n.Again(objects.Hurried)
+		}
+		var described struct{ Status string }
+		r := harness.Ask(t, n.Conn(), "call.hurried.a.$describe", nil)
+		if err := json.Unmarshal(r.Data, &described); err != nil || described.Status != "running" {
+			t.Errorf("after the last restart: %s, %v, want running", r.Data, err)
+		}
+	})
+}
+
 // TestRace races a hook against a sleep in a loop, with calls that come before, at and after the time, and restarts.
 func TestRace(t *testing.T) {
 	for _, restarts := range []int{0, 4} {

@@ -3,9 +3,13 @@
 package virtual
 
 import (
+	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"github.com/perdure/perdure"
 	"github.com/perdure/perdure/actor"
@@ -60,6 +64,51 @@ func TestSleep_Down(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestSleep_ForeignFiring fires a sleep before its time.
+func TestSleep_ForeignFiring(t *testing.T) {
+	natstest.InBubble(t, func(t *testing.T) {
+		n := run(t, nil, objects.Sleeper)
+		nc := n.Conn()
+		const d = 3 * time.Second
+		answer := make(chan time.Time, 1)
+		began := time.Now()
+		go func() {
+			if r, err := harness.TryAsk(t.Context(), nc, "call.sleeper.a.nap", fmt.Appendf(nil, `{"nanos":%d}`, d), 10*time.Second); err != nil || r.Code != 0 {
+				t.Errorf("nap: %d %v", r.Code, err)
+			}
+			answer <- time.Now()
+		}()
+		var described struct{ Waits []struct{ ID string } }
+		harness.Eventually(t, time.Second, func() string {
+			r := harness.Ask(t, nc, "call.sleeper.a.$describe", nil)
+			if err := json.Unmarshal(r.Data, &described); err != nil || len(described.Waits) == 0 {
+				return fmt.Sprint("no wait: ", err)
+			}
+			return ""
+		})
+		logs, _ := harness.Logs(t, nc)
+		if len(logs) != 1 {
+			t.Fatalf("%d logs, want that of the sleeper", len(logs))
+		}
+		for subject := range logs {
+			partition := strings.Split(subject, ".")[1]
+			for _, header := range []nats.Header{nil, {"Perdure-Timer": {described.Waits[0].ID}}, {"Perdure-Timer": {"wait-nothing"}}, {"Perdure-Timer": {"%"}}} {
+				for _, fire := range []string{"fire." + partition + ".sleeper.a", "fire." + partition + ".sleeper.nobody", "fire." + partition + ".nothing.a"} {
+					if err := nc.PublishMsg(&nats.Msg{Subject: fire, Header: header}); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		}
+		if fired := time.Since(began); fired >= d {
+			t.Fatalf("fired after %s: the test shows nothing", fired)
+		}
+		if took := (<-answer).Sub(began); took < d || took > d+late {
+			t.Errorf("a sleep of %s took %s", d, took)
+		}
+	})
 }
 
 // TestSleep_Many has many runs sleep for different times at once, some of them resident and some not.
