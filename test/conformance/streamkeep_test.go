@@ -15,10 +15,12 @@ import (
 	"github.com/perdure/perdure/test/harness"
 )
 
+const kept = 5 * time.Second // long enough for a slow reader, short enough to wait for
+
 // awaitExpired waits until no chunk is kept any more.
 func awaitExpired(t *testing.T, nc *nats.Conn) {
 	t.Helper()
-	harness.Eventually(t, 10*time.Second, func() string {
+	harness.Eventually(t, time.Minute, func() string {
 		if n := harness.State(t, nc, "PERDURE_OUT").Msgs; n > 0 {
 			return fmt.Sprintf("%d chunks are kept", n)
 		}
@@ -31,7 +33,7 @@ func TestStreams_KeepFor(t *testing.T) {
 	for _, do := range []string{"write", "emit"} {
 		t.Run(do, func(t *testing.T) {
 			t.Parallel()
-			m := newMouth(actor.KeepFor(time.Second))
+			m := newMouth(actor.KeepFor(kept))
 			n := harness.Run(t, harness.Config(t), m)
 			for next := 0; next < 9; next += 3 {
 				if next == 6 { // the third time another node goes on
@@ -57,7 +59,7 @@ func TestStreams_KeepFor(t *testing.T) {
 // TestStreams_KeepForWithinStep has chunks of a step expire while it is still writing, and the step repeat itself.
 func TestStreams_KeepForWithinStep(t *testing.T) {
 	t.Parallel()
-	stream := actor.NewStream[int]("default", actor.KeepFor(time.Second))
+	stream := actor.NewStream[int]("default", actor.KeepFor(kept))
 	gone := make(chan struct{})
 	step := actor.NewStep("write", func(ctx context.Context, _ actor.None) (actor.None, error) {
 		info, _ := actor.StepMetadata(ctx)
@@ -88,8 +90,22 @@ func TestStreams_KeepForWithinStep(t *testing.T) {
 	}
 	awaitChunks(t, n.Client(), def.At("a"), "0 0", "1 1", "2 2")
 	awaitExpired(t, n.Conn())
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	read := make(chan []string, 1)
+	go func() { // it reads before the first of them expires
+		var all []string
+		for c, err := range n.Client().Chunks(ctx, def.At("a"), "default", 0, true) {
+			if err != nil {
+				t.Errorf("read: %v after %d chunks", err, len(all))
+				break
+			}
+			all = append(all, shown(c))
+		}
+		read <- all
+	}()
 	close(gone)
-	if got, want := follow(t, n.Client(), def.At("a"), 0), []string{"3 3", "4 4", "5 5", "6 end"}; !slices.Equal(got, want) {
+	if got, want := <-read, []string{"3 3", "4 4", "5 5", "6 end"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -98,7 +114,7 @@ func TestStreams_KeepForWithinStep(t *testing.T) {
 // how far the step has written: who has read it is told that its chunks come anew.
 func TestStreams_KeepForRestart(t *testing.T) {
 	t.Parallel()
-	stream := actor.NewStream[int]("default", actor.KeepFor(time.Second))
+	stream := actor.NewStream[int]("default", actor.KeepFor(kept))
 	var again atomic.Bool
 	step := actor.NewStep("write", func(ctx context.Context, _ actor.None) (actor.None, error) {
 		first := again.CompareAndSwap(false, true)
