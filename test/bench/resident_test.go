@@ -29,7 +29,7 @@ func BenchmarkEvicted(b *testing.B) {
 	}
 	for b.Loop() {
 		p := server.Start(b)
-		p.AwaitUp(b, 10*time.Second)
+		p.AwaitUp(b, 30*time.Second)
 		cfg := harness.Config(b)
 		cfg.Store, cfg.Listen, cfg.NATS, cfg.Idle = "", "", []string{"nats://" + server.Listen}, time.Second
 		n := harness.Run(b, cfg, objects.Tallies, objects.Patient)
