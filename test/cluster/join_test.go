@@ -26,14 +26,14 @@ func TestJoin(t *testing.T) {
 		load.strict.Store(true)
 		control := load.during(window)
 
-		before, epochs := top.watch.owners(), top.watch.epochs()
+		before, epochs := top.owners(), top.watch.epochs()
 		fourth := top.add()
 		var with map[int]string
 		join := load.until(window, func() {
 			fourth.start()
 			fourth.proc.AwaitUp(t, upWithin)
 			top.awaitStill()
-			with = top.watch.owners()
+			with = top.owners()
 		})
 		moved := map[int]bool{}
 		for p, node := range with {
@@ -55,7 +55,7 @@ func TestJoin(t *testing.T) {
 			fourth.terminate()
 			top.awaitStill()
 		})
-		for p, node := range top.watch.owners() {
+		for p, node := range top.owners() {
 			switch {
 			case moved[p] && node == fourth.name, !moved[p] && node != before[p]:
 				t.Errorf("partition %d is of %s after %s left; it was of %s", p, node, fourth.name, before[p])

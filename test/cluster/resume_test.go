@@ -27,7 +27,7 @@ func TestResume(t *testing.T) {
 		top := begin(t, f, 3)
 		owner := top.ownerOf(objects.Slow.At("0"))
 		r := &resumption{
-			t: t, top: top, owner: owner, each: each, client: perdure.NewClient(top.connect(nats.Name("load"))),
+			t: t, top: top, owner: owner, owners: top.owners(), each: each, client: perdure.NewClient(top.connect(nats.Name("load"))),
 			due: map[string]time.Time{}, ended: map[string]bool{}, some: make(chan struct{}),
 		}
 		r.follow()
@@ -59,6 +59,7 @@ type resumption struct {
 	t      *testing.T
 	top    *topology
 	owner  *member
+	owners map[int]string // of all partitions, before the owner dies
 	each   int
 	client *perdure.Client
 
@@ -73,12 +74,18 @@ type resumption struct {
 	some     chan struct{}   // closed when there is a quarter of them
 }
 
+// tried is how many keys are tried to find those of the owner.
+const tried = 100_000
+
 // addresses returns so many that the owner has, by where what owned gives is.
 func (r *resumption) addresses(n int, at func(key string) actor.Address, owned func(key string) actor.Address) []actor.Address {
-	owners := r.top.watch.owners()
+	r.t.Helper()
 	var found []actor.Address
 	for i := 0; len(found) < n; i++ {
-		if key := strconv.Itoa(i); owners[router.Partition(owned(key), partitions)] == r.owner.name {
+		if i == tried {
+			r.t.Fatalf("%s owns %d of %d keys", r.owner.name, len(found), i)
+		}
+		if key := strconv.Itoa(i); r.owners[router.Partition(owned(key), partitions)] == r.owner.name {
 			found = append(found, at(key))
 		}
 	}

@@ -73,7 +73,7 @@ func TestTakeover(t *testing.T) {
 // ownerOf returns the node that owns an object.
 func (top *topology) ownerOf(addr actor.Address) *member {
 	top.t.Helper()
-	name := top.watch.owners()[router.Partition(addr, partitions)]
+	name := top.owners()[router.Partition(addr, partitions)]
 	i := slices.IndexFunc(top.nodes, func(m *member) bool { return m.name == name })
 	if i < 0 {
 		top.t.Fatalf("%s has no owner", addr)

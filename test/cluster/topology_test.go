@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -118,6 +119,19 @@ func (top *topology) report() {
 }
 
 const reported = 6 << 10
+
+// owners returns who owns each partition as soon as all have an owner: one look may come when a node that lives has not
+// renewed its lease for a moment.
+func (top *topology) owners() (owners map[int]string) {
+	top.t.Helper()
+	harness.Eventually(top.t, time.Minute, func() string {
+		if owners = top.watch.owners(); len(owners) == partitions {
+			return ""
+		}
+		return cmp.Or(top.unowned(), "partitions had no owner a moment ago")
+	})
+	return owners
+}
 
 // awaitStill waits until partitions have stopped moving.
 func (top *topology) awaitStill() {
