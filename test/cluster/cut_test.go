@@ -111,7 +111,7 @@ func leaderOf(t *testing.T, servers []*server.Server, stream string) int {
 
 func awaitAnotherLeader(t *testing.T, servers []*server.Server, not int) {
 	t.Helper()
-	harness.Eventually(t, time.Minute, func() string {
+	harness.Eventually(t, 3*time.Minute, func() string {
 		for i, s := range servers {
 			if i != not && s.JetStreamIsStreamLeader("$G", "PERDURE_LOG_1") {
 				return ""
@@ -124,7 +124,7 @@ func awaitAnotherLeader(t *testing.T, servers []*server.Server, not int) {
 // awaitWhole waits until the servers are connected to each other, and the streams replicate to all.
 func awaitWhole(t *testing.T, servers []*server.Server) {
 	t.Helper()
-	harness.Eventually(t, time.Minute, func() string {
+	harness.Eventually(t, 3*time.Minute, func() string {
 		for _, s := range servers {
 			if health := s.Healthz(&server.HealthzOptions{}); health.Status != "ok" {
 				return s.Name() + ": " + health.Status + " " + health.Error

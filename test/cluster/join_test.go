@@ -19,7 +19,7 @@ const (
 func TestJoin(t *testing.T) {
 	both(t, inFull, func(t *testing.T, f form) {
 		seed := seed(t)
-		top := begin(t, f, 3)
+		top := beginUnhurried(t, f, 3)
 		load := top.drive(seed, loadConfig{callers: 16, objects: 1000, hot: 16, employers: 4, think: 10 * time.Millisecond})
 		window := time.Duration(length(t, "FOR", 3, 20)) * time.Second
 		load.goOn(time.Second)

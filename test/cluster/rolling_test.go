@@ -14,7 +14,7 @@ const rollingP99 = 500 * time.Millisecond
 func TestRolling(t *testing.T) {
 	both(t, inFull, func(t *testing.T, f form) {
 		seed := seed(t)
-		top := begin(t, f, 3)
+		top := beginUnhurried(t, f, 3)
 		load := top.drive(seed, loadConfig{callers: 16, objects: 1000, hot: 16, employers: 4, think: 5 * time.Millisecond})
 		load.goOn(time.Second)
 		load.strict.Store(true)
