@@ -314,7 +314,7 @@ func TestLife_terminateParked(t *testing.T) {
 				}
 				d.next(def(false))
 			}
-			d.soundEnd(t)
+			d.soundEnd(t, errand)
 		})
 	}
 }
@@ -352,7 +352,7 @@ func TestLife_terminateStalling(t *testing.T) {
 	if s := d.status(d.h, errand); s.Status != StatusTerminated {
 		t.Errorf("it is %s", s.Status)
 	}
-	d.soundEnd(t)
+	d.soundEnd(t, errand)
 }
 
 // TestLife_halfEnd: of an end that an earlier version wrote, some of what follows is missing.

@@ -46,7 +46,7 @@ func TestHost_queueOfLargeResults(t *testing.T) {
 	select {
 	case o := <-work:
 		t.Log(o.Err)
-	case <-time.After(15 * time.Second):
+	case <-time.After(atLongLast):
 		t.Errorf("stuck: %d step bodies were run, %d outcomes in the log", bodies.Load(), w.count(CallCompleted))
 	}
 }

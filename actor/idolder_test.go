@@ -121,36 +121,38 @@ func TestHost_olderIDs(t *testing.T) {
 
 // TestHost_olderIDsUnreadable: older ids that cannot be read are not asked for again and again.
 func TestHost_olderIDsUnreadable(t *testing.T) {
-	w := newWorld(t)
-	log := &forgetful{world: w}
-	with := func(c *Config) { c.Log = log }
-	h := w.host("1", with, sums())
-	w.own(h, 1, Checkpoint{})
-	for i := 0; i < 2*idsFullTable+64; i += 64 {
-		var answers []<-chan *Outcome
-		for j := range 64 {
-			answers = append(answers, ask(h, at, "add", fmt.Sprint(i+j), "1"))
+	bubble.Run(t, func(t *testing.T) {
+		w := newWorld(t)
+		log := &forgetful{world: w}
+		with := func(c *Config) { c.Log = log }
+		h := w.host("1", with, sums())
+		w.own(h, 1, Checkpoint{})
+		for i := 0; i < 2*idsFullTable+64; i += 64 {
+			var answers []<-chan *Outcome
+			for j := range 64 {
+				answers = append(answers, ask(h, at, "add", fmt.Sprint(i+j), "1"))
+			}
+			for _, out := range answers {
+				w.result(out)
+			}
 		}
-		for _, out := range answers {
-			w.result(out)
+		h.Close()
+		h = w.host("2", with, sums())
+		w.own(h, 2, Checkpoint{})
+		log.below.Store(w.table())
+		w.result(ask(h, at, "add", "new", "1"))
+		time.Sleep(50 * time.Millisecond)
+		w.result(ask(h, at, "add", "newer", "1"))
+		time.Sleep(50 * time.Millisecond)
+		if n := log.refused.Load(); n == 0 || n > 2 {
+			t.Errorf("within 100 ms they were read %d times", n)
 		}
-	}
-	h.Close()
-	h = w.host("2", with, sums())
-	w.own(h, 2, Checkpoint{})
-	log.below.Store(w.table())
-	w.result(ask(h, at, "add", "new", "1"))
-	time.Sleep(50 * time.Millisecond)
-	w.result(ask(h, at, "add", "newer", "1"))
-	time.Sleep(50 * time.Millisecond)
-	if n := log.refused.Load(); n == 0 || n > 2 {
-		t.Errorf("within 100 ms they were read %d times", n)
-	}
-	log.below.Store(0)
-	time.Sleep(olderAgainIn)
-	if got := w.result(ask(h, at, "add", "0", "1")); got != "1" {
-		t.Errorf("call 0 again: %s, want 1", got)
-	}
+		log.below.Store(0)
+		time.Sleep(olderAgainIn)
+		if got := w.result(ask(h, at, "add", "0", "1")); got != "1" {
+			t.Errorf("call 0 again: %s, want 1", got)
+		}
+	})
 }
 
 // TestIDTable_olderOpen: an id that an older table has as that of a call without outcome, which had its outcome and was

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/perdure/perdure/internal/bubble"
 )
 
 // errands is a workflow whose calls say what it does, and what its tests see and hold of that.
@@ -241,7 +243,7 @@ func TestLife(t *testing.T) {
 			}
 			look := func(h *Host) {
 				t.Helper()
-				w.within(5*time.Second, func() bool { return slices.Equal(end(), want) }) // steps of the cleanup may take turns of their own
+				w.within(atLongLast, func() bool { return slices.Equal(end(), want) }) // steps of the cleanup may take turns of their own
 				if got := w.status(h, errand).Status; got != tc.status {
 					t.Errorf("status %s, want %s", got, tc.status)
 				}
@@ -340,64 +342,64 @@ func (w *world) running(h *Host) (stop func()) {
 
 // TestLife_pause: what happens while a run is paused.
 func TestLife_pause(t *testing.T) {
-	e := newErrands()
-	w := newWorld(t)
-	h := w.host("a", nil, e.def())
-	stop := w.running(h)
-	w.own(h, 1, Checkpoint{})
-	held := ask(h, errand, "do", "", `"hold"`)
-	<-e.begun
-	w.result(tell(h, HookPause, "lunch"))
-	refused := w.answer(ask(h, errand, "do", "", `"x"`))
-	if refused.Err == nil || refused.Err.Code != CodeStopped || string(refused.Err.Details) != `{"kind":"paused","reason":"lunch"}` {
-		t.Errorf("a call: %+v", refused.Err)
-	}
-	w.send(errand, "do", `"nap"`, CallHeader{})
-	w.send(errand, "do", `"second"`, CallHeader{})
-	w.until("received", func() bool { return w.count(HookReceived) == 3 })
-	close(e.free)
-	w.until("the step's result", func() bool { return w.count(StepCompleted) == 1 })
-	if d := w.status(h, errand); d.Status != StatusPaused || d.Reason != "lunch" || d.Hooks[0].Queued != 2 {
-		t.Errorf("described as %+v", d)
-	}
-	w.mu.Lock()
-	if n := len(w.events()); w.events()[n-1] != StepCompleted {
-		t.Errorf("the code goes on: %v", w.events())
-	}
-	w.mu.Unlock()
-	w.result(tell(h, HookUnpause, ""))
-	if got := code(w.answer(held)); got != `"holdheld"` {
-		t.Errorf("the call that waited: %s", got)
-	}
-	w.until("waits", func() bool { return w.count(WaitCreated) == 1 })
-	w.result(tell(h, HookPause, ""))
-	refused = w.answer(ask(h, errand, "do", "", `"x"`))
-	if refused.Err == nil || string(refused.Err.Details) != `{"kind":"paused","reason":"paused"}` {
-		t.Errorf("a call of a run paused without a reason: %+v", refused.Err)
-	}
-	c, _ := h.Checkpoint(0)
-	if len(c.Unsettled) != 0 {
-		t.Errorf("a paused run with a timer is unsettled: %+v", c)
-	}
-	due := *w.logged(WaitCreated).Due
-	time.AfterFunc(time.Until(due)+50*time.Millisecond, func() { w.change(func() {}) })
-	w.until("its time has come", func() bool { return time.Now().After(due.Add(50 * time.Millisecond)) })
-	w.status(h, errand)
-	if n := w.count(WaitCompleted); n != 0 {
-		t.Errorf("a timer of a paused run has fired")
-	}
-	w.result(tell(h, HookUnpause, ""))
-	w.until("both sends applied", func() bool { return w.count(CallCompleted) == 3 })
-	if ev := w.events(); slices.Index(ev, WaitCompleted) < 0 {
-		t.Errorf("%v", ev)
-	}
-	stop()
-	next := w.host("b", nil, e.def())
-	w.change(func() { w.issued = func() (uint64, error) { return 2, nil } })
-	w.own(next, 2, Checkpoint{})
-	if got := code(w.answer(ask(next, errand, "do", "", `"after"`))); got != `"after"` {
-		t.Errorf("after a cold start: %s", got)
-	}
+	bubble.Run(t, func(t *testing.T) {
+		e := newErrands()
+		w := newWorld(t)
+		h := w.host("a", nil, e.def())
+		stop := w.running(h)
+		w.own(h, 1, Checkpoint{})
+		held := ask(h, errand, "do", "", `"hold"`)
+		<-e.begun
+		w.result(tell(h, HookPause, "lunch"))
+		refused := w.answer(ask(h, errand, "do", "", `"x"`))
+		if refused.Err == nil || refused.Err.Code != CodeStopped || string(refused.Err.Details) != `{"kind":"paused","reason":"lunch"}` {
+			t.Errorf("a call: %+v", refused.Err)
+		}
+		w.send(errand, "do", `"nap"`, CallHeader{})
+		w.send(errand, "do", `"second"`, CallHeader{})
+		w.until("received", func() bool { return w.count(HookReceived) == 3 })
+		close(e.free)
+		w.until("the step's result", func() bool { return w.count(StepCompleted) == 1 })
+		if d := w.status(h, errand); d.Status != StatusPaused || d.Reason != "lunch" || d.Hooks[0].Queued != 2 {
+			t.Errorf("described as %+v", d)
+		}
+		w.mu.Lock()
+		if n := len(w.events()); w.events()[n-1] != StepCompleted {
+			t.Errorf("the code goes on: %v", w.events())
+		}
+		w.mu.Unlock()
+		w.result(tell(h, HookUnpause, ""))
+		if got := code(w.answer(held)); got != `"holdheld"` {
+			t.Errorf("the call that waited: %s", got)
+		}
+		w.until("waits", func() bool { return w.count(WaitCreated) == 1 })
+		w.result(tell(h, HookPause, ""))
+		refused = w.answer(ask(h, errand, "do", "", `"x"`))
+		if refused.Err == nil || string(refused.Err.Details) != `{"kind":"paused","reason":"paused"}` {
+			t.Errorf("a call of a run paused without a reason: %+v", refused.Err)
+		}
+		c, _ := h.Checkpoint(0)
+		if len(c.Unsettled) != 0 {
+			t.Errorf("a paused run with a timer is unsettled: %+v", c)
+		}
+		time.Sleep(time.Until(*w.logged(WaitCreated).Due) + 50*time.Millisecond)
+		w.status(h, errand)
+		if n := w.count(WaitCompleted); n != 0 {
+			t.Errorf("a timer of a paused run has fired")
+		}
+		w.result(tell(h, HookUnpause, ""))
+		w.until("both sends applied", func() bool { return w.count(CallCompleted) == 3 })
+		if ev := w.events(); slices.Index(ev, WaitCompleted) < 0 {
+			t.Errorf("%v", ev)
+		}
+		stop()
+		next := w.host("b", nil, e.def())
+		w.change(func() { w.issued = func() (uint64, error) { return 2, nil } })
+		w.own(next, 2, Checkpoint{})
+		if got := code(w.answer(ask(next, errand, "do", "", `"after"`))); got != `"after"` {
+			t.Errorf("after a cold start: %s", got)
+		}
+	})
 }
 
 // logged is the last event of a type in the log.

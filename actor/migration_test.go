@@ -354,7 +354,7 @@ func TestMigrate_downgradeLog(t *testing.T) {
 	for first := ""; !strings.Contains(first, "load run"); {
 		select {
 		case first = <-said:
-		case <-time.After(5 * time.Second):
+		case <-time.After(atLongLast):
 			t.Fatal("nothing is logged")
 		}
 	}

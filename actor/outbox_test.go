@@ -101,7 +101,7 @@ func TestHost_startIsTold(t *testing.T) {
 	w.send(addr, HookStart, `{"Item":"tea"}`, CallHeader{ReplyTo: "_INBOX.start"})
 	select {
 	case <-tried:
-	case <-time.After(5 * time.Second):
+	case <-time.After(atLongLast):
 		t.Fatal("nobody is told")
 	}
 	stop()

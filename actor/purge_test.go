@@ -293,7 +293,7 @@ func TestPurge_late(t *testing.T) {
 	w.until("the next one's outcome is out", func() bool { return len(w.outcomes["second"]) == 1 })
 	p := h.owned(0)
 	settled := func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.unsettled) == 0 }
-	for limit := time.Now().Add(5 * time.Second); !settled(); runtime.Gosched() {
+	for limit := time.Now().Add(atLongLast); !settled(); runtime.Gosched() {
 		if time.Now().After(limit) {
 			t.Fatal("it is never settled")
 		}
@@ -374,7 +374,7 @@ func TestPurge_buried(t *testing.T) {
 	w.result(ask(h, errand, "do", "", `"return"`))
 	w.send(errand, "do", `"a"`, CallHeader{})
 	w.until("the send is refused", func() bool { return len(w.dead) == 1 })
-	for limit := time.Now().Add(5 * time.Second); h.owned(0).evict(time.Now().Add(time.Hour), 0) == 0; runtime.Gosched() {
+	for limit := time.Now().Add(atLongLast); h.owned(0).evict(time.Now().Add(time.Hour), 0) == 0; runtime.Gosched() {
 		if time.Now().After(limit) {
 			t.Fatal("it is never evicted")
 		}

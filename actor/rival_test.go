@@ -159,7 +159,7 @@ func (c *rivals) fight(t *testing.T, kill int, stored, swapped, apart bool) (kil
 					waiting[i] = pair[i].ask(w, h)
 				}
 			}
-		case <-time.After(5 * time.Second):
+		case <-time.After(atLongLast):
 			t.Fatalf("no answer: %v; log: %v", answers, w.events())
 		}
 	}
@@ -182,7 +182,7 @@ func (c *rivals) fight(t *testing.T, kill int, stored, swapped, apart bool) (kil
 	if before.Status == StatusParked {
 		t.Errorf("it does not replay: %s; log: %v", before.Reason, w.events())
 	}
-	w.soundEnd(t)
+	w.soundEnd(t, contest)
 	return killed
 }
 
@@ -201,15 +201,15 @@ func nextQuietly(w *world, epoch uint64) *Host {
 	return h
 }
 
-// soundEnd checks that the run ended at most once, that nothing happened to it afterwards, and that every call then has
+// soundEnd checks that a run ended at most once, that nothing happened to it afterwards, and that every call then has
 // one outcome.
-func (w *world) soundEnd(t *testing.T) {
+func (w *world) soundEnd(t *testing.T, a Address) {
 	t.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	outcomes, ended := map[string]int{}, false
 	for _, e := range w.log {
-		if e.Address != contest { // removed
+		if e.Address != a { // removed, perhaps
 			continue
 		}
 		rec, err := DecodeRecord(e.Body)
