@@ -32,13 +32,14 @@ func TestKill_Alarms(t *testing.T) {
 		t: t, program: program, node: program.Start(t), conn: program.Connect(t), rand: rand.New(rand.NewPCG(uint64(seed), 3)), want: map[string][]string{},
 	}
 	p.node.AwaitUp(t, 30*time.Second)
-	for i := range kills {
-		p.ring(i)
+	rung := 0
+	for ; rung < kills || p.cut == 0 && rung < 5*kills; rung++ { // on a busy machine a kill may come too late
+		p.ring(rung)
 	}
 	if p.cut == 0 {
-		t.Errorf("of %d kills none was in the middle of a peal", kills)
+		t.Errorf("of %d kills none was in the middle of a peal", rung)
 	}
-	t.Logf("%d kills, %d of them in the middle of a peal", kills, p.cut)
+	t.Logf("%d kills, %d of them in the middle of a peal", rung, p.cut)
 	client := perdure.NewClient(p.conn)
 	for i := range towers {
 		key := fmt.Sprint(i)

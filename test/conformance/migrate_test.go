@@ -16,7 +16,7 @@ func TestMigrate(t *testing.T) {
 	nc := n.Dial()
 	ask := func(want, subject, payload string, header ...string) {
 		t.Helper()
-		r := harness.Ask(t, nc, subject, []byte(payload), append(header, "Perdure-Timeout", "2s")...)
+		r := harness.Ask(t, nc, subject, []byte(payload), append(header, "Perdure-Timeout", "9s")...)
 		if got := string(r.Data); got != want && (r.Code == 0 || !strings.Contains(got, want)) {
 			t.Errorf("%s %s: got %d %s, want %s", subject, payload, r.Code, got, want)
 		}

@@ -27,7 +27,7 @@ func TestReplay_ChangedCode(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			cfg := harness.Config(t)
-			cfg.Flush = time.Second // all of a call is one record, so that events can be counted
+			cfg.Flush = time.Minute // all of a call is one record, so that events can be counted
 			n := harness.Run(t, cfg, objects.NewStory("one", "two", "three"))
 			if r := harness.Ask(t, n.Dial(), "call.story.a.tell", nil); string(r.Data) != `["one","two","three"]` {
 				t.Fatalf("got %s", r.Data)
@@ -104,7 +104,7 @@ func TestReplay_Panic(t *testing.T) {
 	if r := harness.Ask(t, nc, "call.fragile.a.poke", []byte(`{"n":1}`)); r.Code != 423 {
 		t.Errorf("call while parked: got %d, want 423", r.Code)
 	}
-	harness.AskStored(t, nc, "hook.fragile.a.poke", []byte(`{"n":1}`))
+	sent := harness.AskStored(t, nc, "hook.fragile.a.poke", []byte(`{"n":1}`))
 	n.Again(objects.NewFragile(true))
 	describes(t, n.Dial(), "fragile/a", "parked")
 	n.Again(objects.NewFragile(false))
@@ -112,7 +112,7 @@ func TestReplay_Panic(t *testing.T) {
 	if r := harness.Ask(t, nc, "call.fragile.a.poke", []byte(`{"n":13}`), "Perdure-Call-Id", "unlucky"); string(r.Data) != "14" {
 		t.Errorf("the call that made it panic, with mended code: got %d %s, want 14", r.Code, r.Data)
 	}
-	if r := harness.Ask(t, nc, "call.fragile.a.poke", []byte(`{"n":1}`)); string(r.Data) != "16" {
+	if r := harness.Ask(t, nc, "call.fragile.a.poke", []byte(`{"n":1}`), "Perdure-After", fmt.Sprint(sent)); string(r.Data) != "16" {
 		t.Errorf("with mended code: got %d %s, want 16", r.Code, r.Data)
 	}
 	n.Again(objects.NewFragile(false))

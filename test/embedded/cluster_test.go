@@ -113,14 +113,14 @@ func waitingNode(t *testing.T, program harness.Program) {
 	if err := p.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	if code := p.ExitCode(t, 3*time.Second); code != 0 {
+	if code := p.ExitCode(t, 30*time.Second); code != 0 {
 		t.Errorf("exit code %d\n%s", code, p.Stderr())
 	}
 }
 
 func saysThatItWaits(t *testing.T, p *harness.Process) {
 	t.Helper()
-	harness.Eventually(t, 10*time.Second, func() string {
+	harness.Eventually(t, time.Minute, func() string {
 		if said := p.Stderr(); !strings.Contains(said, "waiting for JetStream") {
 			return "it does not say that it waits: " + said
 		}
@@ -130,7 +130,7 @@ func saysThatItWaits(t *testing.T, p *harness.Process) {
 
 func connected(t *testing.T, nc *nats.Conn) {
 	t.Helper()
-	harness.Eventually(t, 10*time.Second, func() string {
+	harness.Eventually(t, time.Minute, func() string {
 		if !nc.IsConnected() {
 			return nc.Opts.Url + " is not connected"
 		}

@@ -48,12 +48,15 @@ func EachMessage(tb testing.TB, nc *nats.Conn, name string, fn func(m Message)) 
 		tb.Fatalf("read stream %s: %v", name, err)
 	}
 	defer it.Stop()
+	settled := false // the server has sent all, and the last ones may be on their way
 	for n := 0; ; {
 		m, err := it.Next(jetstream.NextMaxWait(2 * time.Second))
 		if errors.Is(err, nats.ErrTimeout) && ctx.Err() == nil {
-			if info, err := consumer.Info(ctx); err == nil && info.NumPending == 0 {
+			if settled {
 				return // the last ones were removed meanwhile
 			}
+			info, err := consumer.Info(ctx)
+			settled = err == nil && info.NumPending == 0
 			continue
 		}
 		if err != nil {
@@ -64,6 +67,7 @@ func EachMessage(tb testing.TB, nc *nats.Conn, name string, fn func(m Message)) 
 			tb.Fatalf("read stream %s: %v", name, err)
 		}
 		n++
+		settled = false
 		fn(Message{m.Subject(), meta.Sequence.Stream, meta.Timestamp, m.Headers(), m.Data()})
 		if meta.NumPending == 0 {
 			return

@@ -33,7 +33,7 @@ func TestDisk_Full(t *testing.T) {
 	sum, refused, full := 1, 0, time.Time{}
 	text := strings.Repeat("x", 4000)
 	for i := 0; refused == 0 && i < 5000; i++ {
-		r, err := harness.TryAsk(t.Context(), nc, "call.tally.a.add", fmt.Appendf(nil, `{"n":1,"more":%q}`, text), 3*time.Second, "Perdure-Call-Id", fmt.Sprint("id-", i))
+		r, err := harness.TryAsk(t.Context(), nc, "call.tally.a.add", fmt.Appendf(nil, `{"n":1,"more":%q}`, text), 10*time.Second, "Perdure-Call-Id", fmt.Sprint("id-", i))
 		switch {
 		case err != nil || r.Code != 0:
 			refused, full = refused+1, time.Now()
