@@ -102,35 +102,16 @@ func dial(tb testing.TB, url string, opts ...nats.Option) *nats.Conn {
 	return nc
 }
 
-// given are the ports that this process was given: who was may not listen yet.
-var given ports
+// given has the ports that FreePort returned: whoever was given one may not listen yet.
+var given sync.Map
 
-type ports struct {
-	mu  sync.Mutex
-	all map[int]bool
-}
-
-// add reports whether a port is new.
-func (p *ports) add(port int) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.all[port] {
-		return false
-	}
-	if p.all == nil {
-		p.all = map[int]bool{}
-	}
-	p.all[port] = true
-	return true
-}
-
-// FreePort returns a port that nobody listens on now and that it did not return before, below those that the kernel gives to connections and to who
-// listens on port 0: of these, another test may have it before the caller does.
+// FreePort returns a port that nobody listens on now and that it did not return before, below those that the kernel gives to
+// connections and to who listens on port 0: of these, another test may have it before the caller does.
 func FreePort(tb testing.TB) int {
 	tb.Helper()
 	for {
 		port := 10_000 + rand.IntN(22_000)
-		if !given.add(port) {
+		if _, was := given.LoadOrStore(port, true); was {
 			continue
 		}
 		l, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
